@@ -1,0 +1,1 @@
+"""Backend-neutral experiment tracking: runs are journals in your own files; everything else reads them."""

@@ -1,0 +1,75 @@
+"""
+The errors trackbridge raises, all under one root:
+
+* TrackbridgeError
+  x MisuseError (also a ValueError)   the caller passed something that cannot be recorded
+    + RunClosedError                  a verb was called on a run that has ended
+  x SettingsError                     a setting has a value it cannot have
+  x PipelineConfigError               a fine-tuning config is wrong; names the key and the nearest known one
+  x DataError                         a data file is not what the config says it is
+  x NotFoundError (also a LookupError)  no such run, metric, scope or file; names the nearest known ones
+  x JournalWriteError (also an OSError) the disk refused a line and `strict` was asked for
+  x MissingDependencyError (also an ImportError)  an extra is not installed; names the install command
+
+In a training process only `MisuseError` is raised unless `strict` is set: trouble with the disk is
+counted, warned about once per kind, and recorded as `events_dropped`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TrackbridgeError(Exception):
+    """The root of every error trackbridge raises on purpose."""
+
+
+class MisuseError(TrackbridgeError, ValueError):
+    """The caller passed something that cannot be recorded; the message names the value and the fix."""
+
+
+class RunClosedError(MisuseError):
+    """A verb was called on a run that has already ended."""
+
+
+class SettingsError(TrackbridgeError, ValueError):
+    """A setting (argument, environment variable or pyproject key) has a value it cannot have."""
+
+
+class PipelineConfigError(TrackbridgeError, ValueError):
+    """A fine-tuning config is wrong; the message names the key and the nearest known one."""
+
+
+class DataError(TrackbridgeError, ValueError):
+    """A data file is not what the config says it is; the message names file, line and column."""
+
+
+class NotFoundError(TrackbridgeError, LookupError):
+    """No such run, metric, scope or file; the message names the nearest known ones."""
+
+
+class JournalWriteError(TrackbridgeError, OSError):
+    """The disk refused a journal line while `strict` was set."""
+
+
+class MissingDependencyError(TrackbridgeError, ImportError):
+    """An optional dependency is not installed; the message names the install command."""
+
+    @classmethod
+    def for_extra(cls, needed_by: str, package: str, extra: str) -> MissingDependencyError:
+        """An error that says who needs `package` and how to install it."""
+        return cls(f"{needed_by} needs the {package} package: pip install 'trackbridge[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str], *, limit: int = 12) -> str:
+    """The tail of a "not found" message: the known names, and the likeliest one meant.
+
+    Returns " (known: a, b, c); did you mean 'b'?", shortened to `limit` names.
+    """
+    names = sorted(set(known))
+    if not names:
+        return " (there are none)"
+    shown = ", ".join(names[:limit]) + (f", and {len(names) - limit} more" if len(names) > limit else "")
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f" (known: {shown})" + (f"; did you mean {close[0]!r}?" if close else "")
