@@ -63,9 +63,12 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="run_resumed"):
-    """A later session of the run began after `from_step`; earlier sessions' later points are superseded."""
+    """
+    A later session of the run began. Points of earlier sessions after `from_step` are superseded; with None
+    nothing is: the session adds to the run.
+    """
 
-    from_step: int
+    from_step: int | None = None
     checkpoint: str | None = None
 
 
@@ -155,10 +158,15 @@ class Heartbeat(Event, frozen=True, kw_only=True, tag="heartbeat"):
 
 
 class Integrity(Event, frozen=True, kw_only=True, tag="integrity"):
-    """CRC-32 and length of the bytes between the previous integrity line (or the start) and this one."""
+    """
+    A checksum over everything since the previous integrity line, or since the start of the file.
 
-    crc32: int
+    `size_bytes` counts the bytes between the end of that line and the start of this one; `crc32` covers
+    them and this line's own bytes up to, not including, `,"crc32":`.
+    """
+
     size_bytes: int
+    crc32: int
 
 
 class EventsDropped(Event, frozen=True, kw_only=True, tag="events_dropped"):

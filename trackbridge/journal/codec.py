@@ -1,0 +1,166 @@
+"""
+One event as one line, and back. The line format lives here and nowhere else.
+
+Metrics that are NaN or infinite are the strings "NaN", "Infinity" and "-Infinity", as in proto3 JSON.
+Where any JSON may stand (config, summary, environment) a string could be meant as one, so a non-finite
+float is `{"$float": "NaN"}` there, and a user's object with one key that starts with `$` gets one more `$`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+
+from trackbridge.events.models import (
+    AnyEvent,
+    CheckpointSaved,
+    ConfigLogged,
+    EnvironmentCaptured,
+    KnownEvent,
+    MetricsLogged,
+    SummaryLogged,
+    UnknownEvent,
+)
+
+KNOWN_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in KnownEvent.__args__)
+LINE_START = b'{"kind":"'
+_FREE_FIELD: dict[type, str] = {
+    ConfigLogged: "config",
+    SummaryLogged: "values",
+    EnvironmentCaptured: "environment",
+}
+_SPELLING = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+_encode = msgspec.json.Encoder().encode
+# Lax only so that "NaN" and "Infinity" decode as floats, at the speed of C.
+_decoder = msgspec.json.Decoder(KnownEvent, strict=False)
+_any_decoder = msgspec.json.Decoder()
+
+
+class LineError(ValueError):
+    """A line that is no event; `truncated` when it may be the beginning of one."""
+
+    def __init__(self, reason: str, *, truncated: bool) -> None:
+        super().__init__(reason)
+        self.truncated = truncated
+
+
+def encode(event: KnownEvent) -> bytes:
+    """The event as one line, newline included."""
+    kind = type(event)
+    if kind is MetricsLogged or kind is CheckpointSaved:
+        metrics = event.metrics  # type: ignore[union-attr]  # both kinds have it
+        total = sum(metrics.values())
+        # Subtraction is 0.0 only for finite sums; an overflow of finite values merely takes the slow way.
+        if total - total != 0.0:
+            event = msgspec.structs.replace(event, metrics=_spell_metrics(metrics))
+    elif kind in _FREE_FIELD:
+        field = _FREE_FIELD[kind]
+        event = msgspec.structs.replace(event, **{field: _wrap(getattr(event, field))})
+    return _encode(event) + b"\n"
+
+
+def encode_json(value: Any) -> bytes:
+    """Any JSON-safe value with non-finite floats spelled as in the journal; for tables and other files."""
+    return _encode(_wrap(value))
+
+
+def decode(line: bytes) -> AnyEvent:
+    """The event of one line, given without its newline.
+
+    Raises:
+        LineError: it is no event.
+    """
+    try:
+        return _unwrapped(_decoder.decode(line))
+    except msgspec.ValidationError as error:
+        return _decode_unknown(line, str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LineError(str(error), truncated="truncated" in str(error)) from error
+
+
+def decode_lines(block: bytes) -> list[AnyEvent]:
+    """The events of a block of whole lines, at several times the speed of `decode` line by line.
+
+    Raises:
+        LineError: some line is unknown or damaged; decode the block line by line to find which.
+    """
+    try:
+        events = cast(list[KnownEvent], _decoder.decode_lines(block))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LineError(str(error), truncated=False) from error
+    return [_unwrapped(event) if type(event) in _FREE_FIELD else event for event in events]
+
+
+def _decode_unknown(line: bytes, reason: str) -> UnknownEvent:
+    try:
+        fields = _any_decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LineError(str(error), truncated=False) from error
+    if not isinstance(fields, dict) or fields.get("kind") in KNOWN_KINDS:
+        raise LineError(reason, truncated=False)
+    kind, seq, t = (fields.pop(name, None) for name in ("kind", "seq", "t"))
+    if not (isinstance(kind, str) and type(seq) is int and type(t) is int):
+        raise LineError("no event: `kind`, `seq` or `t` is missing or of the wrong type", truncated=False)
+    return UnknownEvent(kind=kind, seq=seq, t=t, fields=fields)
+
+
+def _spell_metrics(metrics: dict[str, float]) -> dict[str, float | str]:
+    return {name: value if math.isfinite(value) else _spell(value) for name, value in metrics.items()}
+
+
+def _spell(value: float) -> str:
+    return _SPELLING.get(value, "NaN")
+
+
+def _wrap(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": _spell(value)}
+    if isinstance(value, dict):
+        if len(value) == 1 and (key := next(iter(value))).startswith("$"):
+            return {"$" + key: _wrap(value[key])}
+        return {key: _wrap(item) for key, item in value.items()}
+    return [_wrap(item) for item in value] if isinstance(value, list) else value
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, dict):
+        if len(value) == 1 and (key := next(iter(value))).startswith("$"):
+            return float(value[key]) if key == "$float" else {key[1:]: _unwrap(value[key])}
+        return {key: _unwrap(item) for key, item in value.items()}
+    return [_unwrap(item) for item in value] if isinstance(value, list) else value
+
+
+def _unwrapped(event: KnownEvent) -> KnownEvent:
+    field = _FREE_FIELD.get(type(event))
+    if field is None:
+        return event
+    free = getattr(event, field)
+    try:
+        return msgspec.structs.replace(event, **{field: _unwrap(free)})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LineError(f"{field}: {error}", truncated=False) from error
+
+
+def crc_covered(line: bytes) -> bytes:
+    """The part of an integrity line that its own checksum covers."""
+    return line[: line.rindex(b',"crc32":')]
+
+
+def is_integrity_line(line: bytes) -> bool:
+    """True for a line that starts like an integrity event."""
+    return line.startswith(b'{"kind":"integrity"')
+
+
+def block_positions(block: bytes) -> Sequence[int]:
+    """The offsets in a block of whole lines at which an integrity line starts."""
+    marker = b'{"kind":"integrity"'
+    found, at = [], block.find(marker)
+    while at >= 0:
+        if at == 0 or block[at - 1] == 10:
+            found.append(at)
+        at = block.find(marker, at + 1)
+    return found

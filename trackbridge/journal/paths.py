@@ -1,0 +1,66 @@
+"""
+Where things lie: `<root>/<project>/<run_id>/journal-<writer_id>.jsonl`, with the run's files beside it.
+
+Run and writer ids are UUIDv7 in 32 lower-case hex digits, so they sort by the time they were made.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+JOURNAL_GLOB = "journal-*.jsonl"
+FILES_FOLDER = "files"
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def new_id() -> str:
+    """A new UUIDv7 as 32 lower-case hex digits (RFC 9562, section 5.7): 48 bits of milliseconds, then random."""
+    milliseconds = time.time_ns() // 1_000_000
+    random_bits = secrets.randbits(74)
+    value = (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | (random_bits >> 62) << 64
+    return f"{value | 0b10 << 62 | random_bits & (1 << 62) - 1:032x}"
+
+
+def is_run_id(text: str) -> bool:
+    """True for 32 lower-case hex digits."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
+def run_folder(root: Path, project: str, run_id: str) -> Path:
+    """The folder of one run."""
+    return root / project / run_id
+
+
+def journal_file(folder: Path, writer_id: str) -> Path:
+    """The journal of one writer in a run folder."""
+    return folder / f"journal-{writer_id}.jsonl"
+
+
+def files_folder(folder: Path) -> Path:
+    """The folder for media, patches and kept checkpoints of a run."""
+    return folder / FILES_FOLDER
+
+
+def journal_files(folder: Path) -> list[Path]:
+    """The journals in a run folder, oldest writer first; empty when there are none."""
+    return sorted(folder.glob(JOURNAL_GLOB))
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Every run folder below a root, in no particular order; a folder that vanishes meanwhile is left out."""
+    for project in _subfolders(root):
+        if not project.name.startswith("."):
+            yield from (Path(run.path) for run in _subfolders(project) if is_run_id(run.name))
+
+
+def _subfolders(folder: os.PathLike[str]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_dir()]
+    except OSError:
+        return []

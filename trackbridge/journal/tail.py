@@ -1,0 +1,34 @@
+"""Follows the growing journals of one run: every event once, in the order it reached the disk of its writer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trackbridge.events.models import AnyEvent
+from trackbridge.journal.paths import journal_files
+from trackbridge.journal.reader import LineProblem, Position, read_file
+
+
+@dataclass(slots=True)
+class Tail:
+    """A follower of a run folder. It keeps positions only; the caller decides when to look again."""
+
+    folder: Path
+    positions: dict[str, Position] = field(default_factory=dict)
+    problems: list[tuple[str, LineProblem]] = field(default_factory=list)
+
+    def read_new(self) -> list[AnyEvent]:
+        """What was written since the last call, in the order of time; writers that appeared meanwhile included."""
+        events: list[AnyEvent] = []
+        for path in journal_files(self.folder):
+            try:
+                read = read_file(path, self.positions.get(path.name))
+            except FileNotFoundError:
+                continue
+            # A damaged tail would be told again at every look: it is told once it is a whole line.
+            if read.position != self.positions.get(path.name):
+                self.positions[path.name] = read.position
+                self.problems += [(path.name, problem) for problem in read.problems]
+            events += read.events
+        return sorted(events, key=lambda event: event.t)

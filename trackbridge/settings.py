@@ -1,0 +1,109 @@
+"""
+What a user may set, and where: explicit argument > `TRACKBRIDGE_*` > `[tool.trackbridge]` in pyproject.toml > default.
+
+Read when a function is called, never at import. No other module reads the process environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trackbridge.errors import SettingsError, nearest
+
+PREFIX = "TRACKBRIDGE_"
+
+
+class Settings(BaseModel):
+    """Every setting, with its default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: Path = Field(Path("trackbridge-runs"), description="the folder that holds all projects")
+    strict: bool = Field(False, description="raise when the disk refuses a line, instead of counting it")
+    capture_environment: bool = Field(True, description="record packages, git state and hardware at the start")
+    patch_limit_bytes: int = Field(1_000_000, ge=0, description="largest uncommitted git diff that is kept")
+    lost_after_s: float = Field(900.0, gt=0, description="silence after which a run on another host counts as lost")
+
+
+def load_settings(**explicit: Any) -> Settings:
+    """The settings in force now; arguments that are None do not count as given.
+
+    Raises:
+        SettingsError: an unknown name or a value of the wrong type, with where it was set.
+    """
+    layers = (
+        ("pyproject.toml [tool.trackbridge]", _from_pyproject(Path.cwd())),
+        ("environment", _from_environment(os.environ)),
+        ("argument", {name: value for name, value in explicit.items() if value is not None}),
+    )
+    origin = {name: layer for layer, values in layers for name in values}
+    for name, layer in origin.items():
+        if name not in Settings.model_fields:
+            raise SettingsError(f"unknown setting {name!r} in {layer}{nearest(name, Settings.model_fields)}")
+    merged = {name: value for _, values in layers for name, value in values.items()}
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise SettingsError(
+            f"setting {name!r} from {origin[name]} is {first['input']!r}: {first['msg'].lower()}"
+        ) from error
+
+
+def launcher_variables() -> dict[str, str]:
+    """Rank and world-size variables that torchrun, SLURM and MPI launchers set, where present."""
+    names = (
+        "RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "SLURM_NTASKS", "OMPI_COMM_WORLD_RANK",
+        "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE",
+    )  # fmt: skip
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+def reproducibility_variables() -> dict[str, str]:
+    """Environment variables that change numbers or speed: threads, visible devices, determinism."""
+    names = (
+        "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED",
+        "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TOKENIZERS_PARALLELISM", "PYTORCH_CUDA_ALLOC_CONF",
+        "HF_HUB_OFFLINE", "SLURM_JOB_ID",
+    )  # fmt: skip
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    # A variable such as TRACKBRIDGE_TEST_DATA may belong to someone else: only known names are read.
+    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    return {names[key]: value for key, value in environ.items() if key in names and value != ""}
+
+
+def _from_pyproject(folder: Path) -> dict[str, Any]:
+    for candidate in (folder, *folder.parents):
+        path = candidate / "pyproject.toml"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        # Parsing costs an import; most files have no table of ours.
+        return _table_of_ours(path, text) if "tool.trackbridge" in text else {}
+    return {}
+
+
+def _table_of_ours(path: Path, text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        table = tomllib.loads(text).get("tool", {}).get("trackbridge", {})
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    if "root" in table:
+        # A relative root in a file means "beside that file", wherever the command is run from.
+        table = {**table, "root": path.parent / table["root"]}
+    return dict(table)
