@@ -57,13 +57,10 @@ def load_settings(**explicit: Any) -> Settings:
         ) from error
 
 
-def launcher_variables() -> dict[str, str]:
-    """Rank and world-size variables that torchrun, SLURM and MPI launchers set, where present."""
-    names = (
-        "RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "SLURM_NTASKS", "OMPI_COMM_WORLD_RANK",
-        "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE",
-    )  # fmt: skip
-    return {name: os.environ[name] for name in names if os.environ.get(name)}
+def launcher_rank() -> tuple[int, int]:
+    """Rank and world size as torchrun and accelerate tell them; (0, 1) where they do not."""
+    rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    return (int(rank), int(size)) if rank.isdigit() and size.isdigit() else (0, 1)
 
 
 def reproducibility_variables() -> dict[str, str]:

@@ -12,17 +12,18 @@ import errno
 import logging
 import os
 import threading
-import time
 import weakref
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from os import write as os_write
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 from trackbridge.errors import JournalWriteError
-from trackbridge.events.models import EventsDropped, Integrity, KnownEvent, WriterOpened
-from trackbridge.journal.codec import crc_covered, encode
+from trackbridge.events.models import EventsDropped, Integrity, KnownEvent, MetricsLogged, WriterOpened
+from trackbridge.journal.codec import crc_covered, encode, encode_metrics
 from trackbridge.journal.paths import journal_file, new_id
 from trackbridge.journal.process import started_s
 
@@ -67,11 +68,11 @@ class JournalWriter:
     def _reset(self) -> None:
         self._fd = _CLOSED
         self._seq = 0
-        self._crc = 0
-        self._crc_bytes = 0
-        self._lines = 0
         self._pending = b""
+        # Lines since the last integrity line, kept until it: one checksum over many is cheaper than many.
+        self._unchecked: list[bytes] = []
         self._sync_due = 0
+        self._is_healthy = False
 
     @property
     def path(self) -> Path:
@@ -85,33 +86,64 @@ class JournalWriter:
             JournalWriteError: the disk refused it and the writer is strict.
         """
         with self._lock:
-            now = time.time_ns()
-            line = encode(kind(seq=self._seq, t=now, **fields))
-            if self._dropped or self._pending or self._fd == _CLOSED:
-                return self._append_after_trouble(kind, fields)
-            try:
-                written = os.write(self._fd, line)
-            except OSError as error:
-                return self._count(kind, error)
-            if written != len(line):
-                # The rest goes first at the next append: the line is torn until then, never interleaved.
-                self._pending = line[written:]
-            self._seq += 1
-            self._crc = zlib.crc32(line, self._crc)
-            self._crc_bytes += len(line)
-            self._lines += 1
-            if self._lines >= INTEGRITY_EVERY_LINES:
-                self._write_integrity()
-            if now >= self._sync_due:
-                self._sync(now)
-            return True
+            now = time_ns()
+            return self._write(encode(kind(seq=self._seq, t=now, **fields)), now) or self._retry(kind, fields)
+
+    def append_metrics(self, step: int, metrics: dict[str, float], epoch: float | None) -> bool:
+        """The same for metrics, without a keyword dictionary between: this is the call in the training loop."""
+        with self._lock:
+            now = time_ns()
+            event = MetricsLogged(seq=self._seq, t=now, step=step, metrics=metrics, epoch=epoch)
+            if self._write(encode_metrics(event), now):
+                return True
+            return self._retry(MetricsLogged, {"step": step, "metrics": metrics, "epoch": epoch})
+
+    def _write(self, line: bytes, now: int) -> bool:
+        """True when the line was written; False when the event needs `_retry`."""
+        if not self._is_healthy:
+            return False
+        try:
+            written = os_write(self._fd, line)
+        except OSError:
+            return False
+        if written != len(line):
+            # The rest goes first at the next append: the line is torn until then, never interleaved.
+            self._pending, self._is_healthy = line[written:], False
+        self._seq += 1
+        self._unchecked.append(line)
+        if now >= self._sync_due or len(self._unchecked) >= INTEGRITY_EVERY_LINES:
+            self._do_chores(now)
+        return True
+
+    def _do_chores(self, now: int) -> None:
+        if len(self._unchecked) >= INTEGRITY_EVERY_LINES:
+            self._write_integrity()
+        if now >= self._sync_due:
+            self._sync(now)
+
+    def _retry(self, kind: type[KnownEvent], fields: dict[str, Any]) -> bool:
+        """What was left unwritten before, then the event: True when all of it is in the file."""
+        try:
+            if self._fd == _CLOSED:
+                self._open()
+            while self._pending:
+                self._pending = self._pending[os_write(self._fd, self._pending) :]
+            if self._dropped:
+                counts, reason = dict(self._dropped), self._dropped_reason
+                self._write_line(EventsDropped, counts=counts, reason=reason, since_t=self._dropped_since)
+                self._dropped.clear()
+            self._write_line(kind, **fields)
+        except OSError as error:
+            self._count(kind, error)
+            return False
+        return True
 
     def sync(self) -> None:
         """Write an integrity line and ask the disk to hold everything so far."""
         with self._lock:
             if self._fd != _CLOSED:
                 self._write_integrity()
-                self._sync(time.time_ns())
+                self._sync(time_ns())
 
     def close(self) -> None:
         """Write the last integrity line, sync and close the file. Later appends open nothing new: do not append."""
@@ -136,7 +168,7 @@ class JournalWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
         fd = os.open(self.path, flags | getattr(os, "O_CLOEXEC", 0), 0o644)
-        opened = WriterOpened(seq=0, t=time.time_ns(), writer_id=self.writer_id, **self._identity)
+        opened = WriterOpened(seq=0, t=time_ns(), writer_id=self.writer_id, **self._identity)
         line = encode(opened)
         try:
             if os.write(fd, line) != len(line):
@@ -146,53 +178,28 @@ class JournalWriter:
             self.path.unlink()
             raise
         self._reset()
-        self._fd, self._seq = fd, 1
-        self._crc, self._crc_bytes, self._lines = zlib.crc32(line), len(line), 1
-        self._sync_due = time.time_ns() + SYNC_EVERY_NS
+        self._fd, self._seq, self._unchecked, self._is_healthy = fd, 1, [line], True
+        self._sync_due = time_ns() + SYNC_EVERY_NS
 
-    def _append_after_trouble(self, kind: type[KnownEvent], fields: dict[str, Any]) -> bool:
-        try:
-            if self._fd == _CLOSED:
-                self._open()
-            self._write_pending()
-            if self._dropped:
-                counts, reason = dict(self._dropped), self._dropped_reason
-                self._write_whole(EventsDropped, counts=counts, reason=reason, since_t=self._dropped_since)
-                self._dropped.clear()
-            self._write_whole(kind, **fields)
-        except OSError as error:
-            return self._count(kind, error)
-        return True
-
-    def _write_pending(self) -> None:
-        while self._pending:
-            self._pending = self._pending[os.write(self._fd, self._pending) :]
-
-    def _write_whole(self, kind: type[KnownEvent], **fields: Any) -> None:
-        self._write_line(encode(kind(seq=self._seq, t=time.time_ns(), **fields)))
-
-    def _write_line(self, line: bytes) -> None:
-        written = os.write(self._fd, line)
-        self._pending = line[written:]
+    def _write_line(self, kind: type[KnownEvent], **fields: Any) -> None:
+        line = encode(kind(**{"seq": self._seq, "t": time_ns(), **fields}))
+        self._pending = line[os_write(self._fd, line) :]
+        self._is_healthy = not self._pending
         self._seq += 1
-        self._crc = zlib.crc32(line, self._crc)
-        self._crc_bytes += len(line)
-        self._lines += 1
+        self._unchecked.append(line)
 
     def _write_integrity(self) -> None:
-        if self._pending or self._dropped or self._lines == 0:
+        if not self._is_healthy or not self._unchecked:
             return
-        event = Integrity(seq=self._seq, t=time.time_ns(), size_bytes=self._crc_bytes, crc32=0)
-        covered = crc_covered(encode(event))
-        checked = encode(
-            Integrity(seq=event.seq, t=event.t, size_bytes=event.size_bytes, crc32=zlib.crc32(covered, self._crc))
-        )
+        now, covered = time_ns(), b"".join(self._unchecked)
+        draft = encode(Integrity(seq=self._seq, t=now, size_bytes=len(covered), crc32=0))
+        crc = zlib.crc32(crc_covered(draft), zlib.crc32(covered))
         try:
-            self._write_line(checked)
+            self._write_line(Integrity, t=now, size_bytes=len(covered), crc32=crc)
         except OSError as error:
             self._note_trouble(error)
             return
-        self._crc = self._crc_bytes = self._lines = 0
+        self._unchecked.clear()
 
     def _sync(self, now: int) -> None:
         self._sync_due = now + SYNC_EVERY_NS
@@ -201,13 +208,13 @@ class JournalWriter:
         except OSError as error:
             self._note_trouble(error)
 
-    def _count(self, kind: type[KnownEvent], error: OSError) -> bool:
+    def _count(self, kind: type[KnownEvent], error: OSError) -> None:
+        self._is_healthy = False
         if not self._dropped:
-            self._dropped_since = time.time_ns()
+            self._dropped_since = time_ns()
         self._dropped[str(kind.__struct_config__.tag)] += 1
         self._dropped_reason = _name(error)
         self._note_trouble(error)
-        return False
 
     def _note_trouble(self, error: OSError) -> None:
         name = _name(error)

@@ -1,0 +1,1 @@
+"""The producer: a run, how it begins and ends, its seeds, environment, media and checkpoints."""

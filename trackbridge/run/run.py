@@ -1,0 +1,314 @@
+"""
+`Run`: what a training loop holds. Every verb writes one event to the journal and returns.
+
+Misuse raises at once, with the value and the fix. Trouble with the disk never raises unless `strict` is set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import traceback as traceback_module
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, get_args
+
+from trackbridge.errors import MisuseError, RunClosedError
+from trackbridge.events.models import (
+    ArtifactLogged,
+    CheckpointSaved,
+    ConfigLogged,
+    KnownEvent,
+    MediaLogged,
+    MetricsLogged,
+    RunFinished,
+    SeedsLogged,
+    Status,
+    SummaryLogged,
+    TagsSet,
+)
+from trackbridge.events.names import check_metric_name, check_scope
+from trackbridge.events.redact import mask_text, mask_value
+from trackbridge.events.values import as_json, as_json_object, as_scalar, as_step, clean_text
+from trackbridge.journal.paths import files_folder
+from trackbridge.journal.sidecar import Sidecar, write_sidecar
+from trackbridge.run import files
+from trackbridge.run.media import Media, as_media
+from trackbridge.run.seeds import Seeds
+
+_MAX_TRACEBACK = 20_000
+_MAX_STEP = 2**63
+_log = logging.getLogger(__name__)
+
+
+class Journal(Protocol):
+    """Where a run's events go: a writer, or nowhere."""
+
+    def append(self, kind: type[KnownEvent], **fields: Any) -> bool:
+        """Write one event."""
+
+    def append_metrics(self, step: int, metrics: dict[str, float], epoch: float | None) -> bool:
+        """Write one `metrics_logged`."""
+
+    def sync(self) -> None:
+        """Bring what was written to the platter."""
+
+    def close(self) -> None:
+        """Write no more."""
+
+
+class Nowhere:
+    """The journal of a run that records nothing: other ranks, and library code outside of any run."""
+
+    def append(self, kind: type[KnownEvent], **fields: Any) -> bool:
+        """Nothing is written."""
+        return False
+
+    def append_metrics(self, step: int, metrics: dict[str, float], epoch: float | None) -> bool:
+        """Nothing is written."""
+        return False
+
+    def sync(self) -> None:
+        """There is nothing to bring."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Run:
+    """A run being recorded. Made by `trackbridge.start_run`; use it as a context manager.
+
+    Attributes:
+        run_id: 32 hex digits, for ever.
+        project, name: the folder of runs it belongs to, and its label.
+        path: the run's folder.
+        is_recording: False on ranks that do not write, and for the run outside of any run.
+        seeds: the seeds logged so far, or None.
+    """
+
+    def __init__(self, *, run_id: str, project: str, name: str, path: Path, journal: Journal) -> None:
+        self.run_id = run_id
+        self.project = project
+        self.name = name
+        self.path = path
+        self.is_recording = not isinstance(journal, Nowhere)
+        self.seeds: Seeds | None = None
+        self.is_closed = False
+        self._journal = journal
+        self._names: set[str] = set()
+
+    def log(self, metrics: Mapping[str, Any], *, step: int, epoch: float | None = None) -> None:
+        """Record scalars and media at a step (optimizer updates completed).
+
+        A value is a number, a numpy or torch value of one element, `tb.Table`, `tb.Image`, `tb.Histogram`,
+        `tb.Text`, or a matplotlib, PIL or plotly figure. NaN and infinities are recorded as such.
+
+        Raises:
+            MisuseError: a value is a bool, a string, an array; a name is no string; the step no integer.
+            RunClosedError: the run has ended.
+        """
+        if type(step) is not int or not 0 <= step < _MAX_STEP:
+            step = as_step(step)
+        names = self._names
+        scalars: dict[str, float] = {}
+        media: dict[str, Media] | None = None
+        for name, value in metrics.items():
+            if name not in names:
+                names.add(check_metric_name(name))
+            if type(value) is float:
+                scalars[name] = value
+            elif (found := as_media(value)) is None:
+                scalars[name] = as_scalar(name, value)
+            else:
+                media = {**(media or {}), name: found}
+        if self.is_closed:
+            raise self._closed_error("log")
+        if scalars:
+            self._journal.append_metrics(step, scalars, None if epoch is None else as_scalar("epoch", epoch))
+        if media:
+            self._log_media(media, step)
+
+    def log_config(self, config: Any, *, scope: str = "script") -> None:
+        """Record nested config (a mapping, dataclass or pydantic model) under a scope; secrets are masked.
+
+        Keys logged again under the same scope replace the old values.
+
+        Raises:
+            MisuseError: it is none of these, or contains itself; the scope is no plain word.
+        """
+        copied = mask_value(as_json_object("config", config))
+        self._append(ConfigLogged, scope=check_scope(scope), config=copied)
+
+    def log_seeds(self, seeds: Seeds) -> None:
+        """Record the seeds of the run.
+
+        Raises:
+            MisuseError: it is no `tb.Seeds`.
+        """
+        if not isinstance(seeds, Seeds):
+            raise MisuseError(f"log_seeds takes tb.Seeds(init=, data=, dropout=), not {seeds!r}")
+        self._append(SeedsLogged, init=seeds.init, data=seeds.data, dropout=seeds.dropout, all=seeds.all)
+        self.seeds = seeds
+
+    def log_summary(self, values: Mapping[str, Any]) -> None:
+        """Record values without a step, such as a final score or a note; later values replace earlier ones.
+
+        Raises:
+            MisuseError: it is no mapping.
+        """
+        plain = {name: as_json(_number_or_self(value), where=f"summary {name!r}") for name, value in values.items()}
+        self._append(SummaryLogged, values=mask_value(as_json_object("summary", plain)))
+
+    def log_checkpoint(
+        self, path: str | Path, *, step: int, metrics: Mapping[str, Any] | None = None, keep: bool = False
+    ) -> None:
+        """Record a checkpoint directory and its scores, and put `trackbridge.json` into it for a later resume.
+
+        With `keep=True` the run folder gets a copy of its own under `files/checkpoints/` (hard links where
+        the file system allows), which survives when the original is rotated away.
+
+        Raises:
+            MisuseError: there is no such directory; a score is no number.
+        """
+        folder, at = Path(path), as_step(step)
+        if not folder.is_dir():
+            raise MisuseError(f"checkpoint {str(folder)!r} is no directory: save it first, then log it")
+        scores = {check_metric_name(name): as_scalar(name, value) for name, value in (metrics or {}).items()}
+        if not self.is_recording:
+            return
+        with files.trouble_is_told("checkpoint"):
+            write_sidecar(folder, self._sidecar(at))
+        kept = files.keep_folder(folder, files_folder(self.path) / "checkpoints" / f"step-{at}") if keep else None
+        self._append(
+            CheckpointSaved,
+            step=at,
+            path=str(folder.resolve()),
+            metrics=scores,
+            size_bytes=files.size_bytes(folder),
+            kept=None if kept is None else kept.relative_to(self.path).as_posix(),
+        )
+        self._journal.sync()
+
+    def log_artifact(self, path: str | Path, *, type: str = "file", name: str | None = None) -> None:  # noqa: A002 - the field's word
+        """Record a file or folder by reference: its place, size and SHA-256. It is not copied.
+
+        Raises:
+            MisuseError: there is no such file.
+        """
+        file = Path(path)
+        if not file.exists():
+            raise MisuseError(f"artifact {str(file)!r} does not exist: write it first, then log it")
+        with files.trouble_is_told("artifact"):
+            size_bytes, sha256 = files.digest(file)
+            resolved = clean_text(str(file.resolve()))
+            self._append(
+                ArtifactLogged, name=name or file.name, type=type, path=resolved, size_bytes=size_bytes, sha256=sha256
+            )
+
+    def set_tags(self, *tags: str) -> None:
+        """Make these the run's tags, instead of those it had.
+
+        Raises:
+            MisuseError: a tag is no string.
+        """
+        for tag in tags:
+            if not isinstance(tag, str) or not tag:
+                raise MisuseError(f"a tag is a non-empty string, not {tag!r}")
+        self._append(TagsSet, tags=[clean_text(tag) for tag in tags])
+
+    def finish(self, status: Status = "finished", error: str | None = None) -> None:
+        """End the run with a status: `finished`, `failed` or `killed`. Calling it again does nothing.
+
+        Raises:
+            MisuseError: another status.
+        """
+        if status not in get_args(Status):
+            raise MisuseError(f"status {status!r} is not one of {', '.join(get_args(Status))}")
+        self._end(status, exit_code=0 if status == "finished" else None, error=error)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finish()
+        else:
+            self._end_by(error)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.project}/{self.name} {self.run_id} {'closed' if self.is_closed else 'open'}>"
+
+    def _append(self, kind: type[KnownEvent], **fields: Any) -> None:
+        if self.is_closed:
+            raise self._closed_error(str(kind.__struct_config__.tag))
+        self._journal.append(kind, **fields)
+
+    def _log_media(self, media: Mapping[str, Media], step: int) -> None:
+        for name, item in media.items():
+            encoded = item.encode()
+            sha256 = hashlib.sha256(encoded.content).hexdigest()
+            relative = f"files/media/{sha256[:24]}.{encoded.suffix}"
+            with files.trouble_is_told("media"):
+                if self.is_recording:
+                    files.write_once(self.path / relative, encoded.content)
+                self._append(
+                    MediaLogged,
+                    name=name,
+                    step=step,
+                    media=item.media,
+                    path=relative,
+                    size_bytes=len(encoded.content),
+                    sha256=sha256,
+                    caption=None if item.caption is None else clean_text(item.caption),
+                )
+
+    def _sidecar(self, step: int) -> Sidecar:
+        root = str(self.path.resolve().parent.parent)
+        return Sidecar(run_id=self.run_id, project=self.project, name=self.name, step=step, root=root)
+
+    def _end_by(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._end("killed", exit_code=130, error="KeyboardInterrupt (Ctrl-C)")
+        elif isinstance(error, SystemExit) and error.code in (None, 0):
+            self._end("finished", exit_code=0)
+        elif isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else 1
+            self._end("failed", exit_code=code, error=f"SystemExit: {error.code}")
+        else:
+            text = "".join(traceback_module.format_exception(type(error), error, error.__traceback__))
+            self._end("failed", exit_code=1, error=f"{type(error).__name__}: {error}", traceback=text)
+
+    def _end(
+        self, status: Status, *, exit_code: int | None = None, error: str | None = None, traceback: str | None = None
+    ) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._journal.append(
+            RunFinished,
+            status=status,
+            exit_code=exit_code,
+            error=None if error is None else mask_text(clean_text(error))[:_MAX_TRACEBACK],
+            traceback=None if traceback is None else mask_text(clean_text(traceback))[-_MAX_TRACEBACK:],
+        )
+        self._journal.close()
+
+    def _closed_error(self, verb: str) -> RunClosedError:
+        return RunClosedError(
+            f"run {self.name!r} has ended, so {verb} records nothing: log before finish(), or continue it with"
+            f" start_run({self.project!r}, run_id={self.run_id!r})"
+        )
+
+
+def _number_or_self(value: object) -> object:
+    # A one-element tensor in a summary is its number; anything else keeps its own JSON form.
+    is_tensor = callable(getattr(value, "item", None)) and not isinstance(value, (bool, int, float, type))
+    if not is_tensor:
+        return value
+    try:
+        return as_scalar("summary", value)
+    except MisuseError:
+        return value
