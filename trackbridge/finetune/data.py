@@ -1,0 +1,152 @@
+"""The examples of a training and its eval sets, from files, the hub or the built-in grammar, and their fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trackbridge.errors import DataError, MissingDependencyError
+from trackbridge.finetune.config import BuiltinData, HubData, LocalData
+from trackbridge.finetune.grammar import sentences
+from trackbridge.finetune.tables import Row, read_delimited, read_json_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """n texts, their second texts if they are pairs, and their labels as written.
+
+    `source` says where they come from; `places[i]` where in it example i stands, for error messages.
+    `sha256` is that of the file's bytes, or of the content where there is no file.
+    """
+
+    source: str
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[str]
+    places: list[str]
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """What one training sees: its training set, and its eval sets by name."""
+
+    train: Examples
+    evals: Mapping[str, Examples]
+
+
+def load_corpus(data: LocalData | HubData | BuiltinData) -> Corpus:
+    """The training set and the eval sets a config names.
+
+    Raises:
+        DataError: a file or dataset is not what the config says; names the file and line.
+        MissingDependencyError: the hub was asked for and `datasets` is not installed.
+    """
+    if isinstance(data, BuiltinData):
+        return _generated(data)
+    if isinstance(data, HubData):
+        return Corpus(_from_hub(data, data.train), {name: _from_hub(data, split) for name, split in data.eval.items()})
+    return Corpus(_from_file(data, data.train), {name: _from_file(data, file) for name, file in data.eval.items()})
+
+
+def _generated(data: BuiltinData) -> Corpus:
+    """A draw for each set, so that making one set larger changes no sentence of the others."""
+    counts = {"train": data.train, **{f"eval {name}": count for name, count in data.eval.items()}}
+    drawn = {}
+    for position, (name, count) in enumerate(counts.items()):
+        texts, labels = sentences(count, corpus=data.corpus * 1000 + position)
+        source = f"built-in acceptability grammar, corpus {data.corpus}, {name}"
+        drawn[name] = _examples(source, texts, None, labels, [f"sentence {i}" for i in range(1, count + 1)])
+    return Corpus(drawn["train"], {name: drawn[f"eval {name}"] for name in data.eval})
+
+
+def _from_file(data: LocalData, name: Path) -> Examples:
+    file = data.folder / name
+    rows = list(_rows(data, file))
+    if not rows:
+        raise DataError(f"{file}: no examples in it")
+    return Examples(
+        source=str(file),
+        texts=[row.text(data.text) for row in rows],
+        pairs=None if data.text_pair is None else [row.text(data.text_pair) for row in rows],
+        labels=[_written_label(row, data.label) for row in rows],
+        places=[f"{file}, line {row.line}" for row in rows],
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+    )
+
+
+def _rows(data: LocalData, file: Path) -> Iterable[Row]:
+    if data.file_format == "jsonl":
+        return read_json_lines(file)
+    is_tsv = data.file_format == "tsv"
+    quoting = data.quoting or ("none" if is_tsv else "csv")
+    return read_delimited(file, delimiter="\t" if is_tsv else ",", quoting=quoting, header=data.header)
+
+
+def _written_label(row: Row, column: str | int) -> str:
+    value = row.value(column)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == "":
+        raise row.error(f"column {column!r} holds {value!r}, expected a label")
+    return str(value)
+
+
+def _from_hub(data: HubData, split: str) -> Examples:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("data.hub", "datasets", "transformers") from error
+    try:
+        table = datasets.load_dataset(data.hub, data.subset, split=split, revision=data.revision)
+    # `datasets` raises many unrelated kinds for one cause: there is no such dataset, subset or split here
+    except Exception as error:
+        raise DataError(f"cannot load split {split!r} of the dataset {data.hub!r}: {error}") from error
+    source = f"{data.hub}{f'/{data.subset}' if data.subset else ''}, split {split}"
+    names = getattr(table.features.get(data.label), "names", None)
+    rows = [Row(number, columns, Path(source)) for number, columns in enumerate(table, start=1)]
+    texts = [row.text(data.text) for row in rows]
+    pairs = None if data.text_pair is None else [row.text(data.text_pair) for row in rows]
+    labels = [_hub_label(row, data.label, names) for row in rows]
+    return _examples(source, texts, pairs, labels, [f"{source}, row {row.line}" for row in rows])
+
+
+def _hub_label(row: Row, column: str, names: Sequence[str] | None) -> str:
+    if names is None:
+        return _written_label(row, column)
+    value = row.value(column)
+    # -1 is the hub's convention for a test set whose labels are withheld
+    if not isinstance(value, int) or not 0 <= value < len(names):
+        raise row.error(f"column {column!r} holds {value!r}, which is none of its classes {', '.join(names)}")
+    return names[value]
+
+
+def _examples(source: str, texts: list[str], pairs: list[str] | None, labels: list[str], places: list[str]) -> Examples:
+    content = json.dumps([texts, pairs, labels], ensure_ascii=False, separators=(",", ":"))
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    return Examples(source, texts, pairs, labels, places, digest)
+
+
+def describe(corpus: Corpus, *, is_regression: bool) -> dict[str, Any]:
+    """What a run records of its data: per set the source, SHA-256, size and labels.
+
+    Classes: the count of each label, and `majority_accuracy`, the share the commonest training label has in
+    the set, which is what a model scores that has learned nothing. Regression: the mean label.
+    """
+    majority = Counter(corpus.train.labels).most_common(1)[0][0]
+    sets = {"train": corpus.train, **{f"eval_{name}": examples for name, examples in corpus.evals.items()}}
+    return {name: _described(examples, None if is_regression else majority) for name, examples in sets.items()}
+
+
+def _described(examples: Examples, majority: str | None) -> dict[str, Any]:
+    told = {"path": examples.source, "sha256": examples.sha256, "examples": len(examples)}
+    if majority is None:
+        return {**told, "mean_label": sum(map(float, examples.labels)) / len(examples)}
+    counts = dict(sorted(Counter(examples.labels).items()))
+    return {**told, "labels": counts, "majority_accuracy": counts.get(majority, 0) / len(examples)}
