@@ -8,7 +8,7 @@ given another meaning under format version 1.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,9 @@ JsonValue: TypeAlias = Any
 """None, bool, int, float, str, a list of these, or a dict from str to these."""
 
 JsonObject: TypeAlias = dict[str, Any]
+
+Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""Steps and times are 64-bit integers; a line with a larger one (one flipped bit can make it) is damaged."""
 
 Status: TypeAlias = Literal["finished", "failed", "killed"]
 """How a run ended, as written by its producer. Readers add `running` and `lost`."""
@@ -30,8 +33,8 @@ WriterRole: TypeAlias = Literal["main", "rank", "child", "import"]
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     """What every event has: `seq`, gap-free per writer from 0, and `t`, UTC nanoseconds."""
 
-    seq: int
-    t: int
+    seq: Int64
+    t: Int64
 
 
 class WriterOpened(Event, frozen=True, kw_only=True, tag="writer_opened"):
@@ -94,10 +97,10 @@ class EnvironmentCaptured(Event, frozen=True, kw_only=True, tag="environment_cap
     environment: JsonObject
 
 
-class MetricsLogged(Event, frozen=True, kw_only=True, tag="metrics_logged"):
+class MetricsLogged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="metrics_logged"):
     """Scalars at one step. Non-finite values are strings on disk and floats here."""
 
-    step: int
+    step: Int64
     metrics: dict[str, float]
     epoch: float | None = None
 
@@ -112,7 +115,7 @@ class MediaLogged(Event, frozen=True, kw_only=True, tag="media_logged"):
     """A picture, table, histogram or text at a step, in a file under the run's `files/`."""
 
     name: str
-    step: int
+    step: Int64
     media: MediaType
     path: str
     size_bytes: int
@@ -123,7 +126,7 @@ class MediaLogged(Event, frozen=True, kw_only=True, tag="media_logged"):
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
     """A checkpoint directory at a step, with its scores; `kept` is the run's own copy, if it has one."""
 
-    step: int
+    step: Int64
     path: str
     metrics: dict[str, float] = {}
     size_bytes: int | None = None
@@ -133,7 +136,7 @@ class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
 class CheckpointDeleted(Event, frozen=True, kw_only=True, tag="checkpoint_deleted"):
     """A checkpoint recorded earlier is gone."""
 
-    step: int
+    step: Int64
     path: str
 
 
@@ -174,7 +177,7 @@ class EventsDropped(Event, frozen=True, kw_only=True, tag="events_dropped"):
 
     counts: dict[str, int]
     reason: str
-    since_t: int
+    since_t: Int64
 
 
 class RunFinished(Event, frozen=True, kw_only=True, tag="run_finished"):
