@@ -1,0 +1,147 @@
+"""
+Replicate groups: runs that differ in nothing but seeds and volatile keys, found without naming any key.
+
+Everyone asks trackers to "group by everything except the seed" (wandb#2680, aim#334); a tracker that makes
+the user list the keys gets it wrong as soon as one is forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trackbridge.compare.canonical import Path, dotted, untyped
+from trackbridge.compare.diff import MISSING
+from trackbridge.compare.keys import causes
+from trackbridge.store.records import RunRecord, Seeds
+
+MAX_LABEL_PARTS = 3
+MAX_VALUE_CHARS = 24
+
+# The scopes a person writes; the others (training arguments, model config) mostly follow from these.
+_WRITTEN_SCOPES = ("pipeline", "script")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicateGroup:
+    """Runs that are replicates of each other.
+
+    `key` is a digest of what they share; `label` names what sets the group apart from the others beside it;
+    `settings` has the keys and values the label is made of, all of them.
+    """
+
+    key: str
+    label: str
+    runs: tuple[RunRecord, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def seeds(self) -> tuple[Seeds, ...]:
+        """The seeds of each run, in the runs' order."""
+        return tuple(run.seeds for run in self.runs)
+
+
+def replicate_groups(runs: Sequence[RunRecord]) -> tuple[ReplicateGroup, ...]:
+    """The runs sorted into groups of replicates, in order of first appearance.
+
+    Values that differ in type alone (`1` and `1.0`) do not split a group; the diff still shows them.
+    """
+    members: dict[str, list[RunRecord]] = {}
+    config_of: dict[str, dict[Path, Any]] = {}
+    for run in runs:
+        config = causes(run.config)
+        key = _digest(config)
+        members.setdefault(key, []).append(run)
+        config_of.setdefault(key, config)
+    keys = list(members)
+    settings = _settings([config_of[key] for key in keys])
+    labels = _labels(keys, settings, fallback=_shared_name(runs))
+    return tuple(
+        ReplicateGroup(key, label, tuple(members[key]), one)
+        for key, label, one in zip(keys, labels, settings, strict=True)
+    )
+
+
+def seeds_text(seeds: Seeds) -> str:
+    """The seeds in words, such as `dropout 3` or `init 1, data 2`; empty when none was recorded."""
+    named = {name: getattr(seeds, name) for name in ("all", "init", "data", "dropout")}
+    return ", ".join(f"{name} {number}" for name, number in named.items() if number is not None)
+
+
+def short_value(value: Any) -> str:
+    """A config value as a person would write it, at most 24 characters long."""
+    if value is MISSING:
+        return "absent"
+    text = value if isinstance(value, str) and value else "null" if value is None else repr(value)
+    return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"
+
+
+def _digest(config: Mapping[Path, Any]) -> str:
+    leaves = sorted((path, repr(untyped(value))) for path, value in config.items())
+    return hashlib.blake2b(repr(leaves).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+
+
+def _settings(configs: Sequence[Mapping[Path, Any]]) -> list[dict[str, Any]]:
+    """Per group, the keys and values that set the groups apart, named as shortly as is unambiguous."""
+    columns: dict[Path, tuple[Any, ...]] = {}
+    for path in dict.fromkeys(path for config in configs for path in config):
+        values = tuple(config.get(path, MISSING) for config in configs)
+        if len({_comparable(value) for value in values}) > 1:
+            columns[path] = values
+    columns = _without_echoes(_written(columns, len(configs)))
+    names = _short_names(list(columns))
+    return [{names[path]: values[index] for path, values in columns.items()} for index in range(len(configs))]
+
+
+def _written(columns: Mapping[Path, tuple[Any, ...]], n_groups: int) -> dict[Path, tuple[Any, ...]]:
+    for scope in _WRITTEN_SCOPES:
+        within = {path: values for path, values in columns.items() if path[0] == scope}
+        rows = {tuple(_comparable(values[index]) for values in within.values()) for index in range(n_groups)}
+        if within and len(rows) == n_groups:
+            return within
+    return dict(columns)
+
+
+def _without_echoes(columns: Mapping[Path, tuple[Any, ...]]) -> dict[Path, tuple[Any, ...]]:
+    """One key for each column of values: a learning rate recorded in two scopes is told once."""
+    first: dict[Hashable, Path] = {}
+    for path, values in columns.items():
+        first.setdefault(tuple(_comparable(value) for value in values), path)
+    return {path: columns[path] for path in first.values()}
+
+
+def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    names: dict[Path, str] = {}
+    for path in paths:
+        # A key alone (`lr`) may hide where it sits, so its parent stays unless that is the scope.
+        depth = min(2, max(1, len(path) - 1))
+        while depth < len(path) and any(other[-depth:] == path[-depth:] for other in paths if other != path):
+            depth += 1
+        names[path] = dotted(path[-depth:])
+    return names
+
+
+def _labels(keys: Sequence[str], settings: Sequence[Mapping[str, Any]], *, fallback: str) -> list[str]:
+    labels = [_label(one) or fallback for one in settings]
+    uses = Counter(labels)
+    return [f"{label} [{key[:4]}]" if uses[label] > 1 else label for key, label in zip(keys, labels, strict=True)]
+
+
+def _label(settings: Mapping[str, Any]) -> str:
+    parts = [f"{name}={short_value(value)}" for name, value in settings.items() if value is not MISSING]
+    parts += [f"no {name}" for name, value in settings.items() if value is MISSING]
+    more = f" and {len(parts) - MAX_LABEL_PARTS} more" if len(parts) > MAX_LABEL_PARTS else ""
+    return ", ".join(parts[:MAX_LABEL_PARTS]) + more
+
+
+def _shared_name(runs: Sequence[RunRecord]) -> str:
+    studies = {run.group for run in runs}
+    projects = {run.project for run in runs}
+    return next(iter(studies)) or "all runs" if len(studies) == 1 else "/".join(sorted(projects)[:2]) or "all runs"
+
+
+def _comparable(value: Any) -> Hashable:
+    return MISSING if value is MISSING else untyped(value)

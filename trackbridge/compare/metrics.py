@@ -1,0 +1,44 @@
+"""Which metrics a comparison is about, and in which order: scores on held-out data before losses before training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from trackbridge.errors import NotFoundError, nearest
+from trackbridge.events.names import lower_is_better
+from trackbridge.store.records import RunRecord
+
+_BOOKKEEPING = re.compile(
+    r"(?:^|[/_])(?:runtime|\w+_per_second|epoch|learning_rate|lr|grad_norm|total_flos|\w*jit_compilation_time"
+    r"|num_input_tokens\w*|tokens_seen|step|global_step)$"
+)
+_EVALUATION_SPLIT = re.compile(r"^(?:eval|dev|val|valid|validation)(?:[/_]|$)")
+_TRAINING_SPLIT = re.compile(r"^train(?:ing)?(?:[/_]|$)")
+
+
+def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
+    """The metrics to compare: those asked for, or all but bookkeeping such as `train/learning_rate`.
+
+    Raises:
+        NotFoundError: a metric asked for is in none of the runs; names those that are.
+    """
+    known = {name for run in runs for name in run.metrics}
+    if wanted is not None:
+        for name in wanted:
+            if name not in known:
+                raise NotFoundError(f"none of the runs has a metric {name!r}{nearest(name, known)}")
+        return list(dict.fromkeys(wanted))
+    scores = [name for name in known if not is_bookkeeping(name)]
+    return sorted(scores or known, key=metric_order)
+
+
+def is_bookkeeping(name: str) -> bool:
+    """True for what a trainer logs about itself: speed, learning rate, gradient norm, epochs."""
+    return bool(_BOOKKEEPING.search(name))
+
+
+def metric_order(name: str) -> tuple[bool, int, bool, str]:
+    """A sort key that puts the metric a reader most likely came for first."""
+    split = 0 if _EVALUATION_SPLIT.match(name) else 2 if _TRAINING_SPLIT.match(name) else 1
+    return (is_bookkeeping(name), split, lower_is_better(name), name)
