@@ -1,1 +1,68 @@
-"""Backend-neutral experiment tracking: runs are journals in your own files; everything else reads them."""
+"""
+Backend-neutral experiment tracking for people who fine-tune transformers.
+
+Every fact about a run is an event in a crash-safe journal in your own files; trackers, comparisons, reports and
+the web page all read journals. Names are loaded when they are first used, so that `import trackbridge` costs
+next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from trackbridge.compare.comparison import Comparison, compare
+    from trackbridge.run.lifecycle import current_run, start_run
+    from trackbridge.run.media import Histogram, Image, Table, Text
+    from trackbridge.run.run import Run
+    from trackbridge.run.seeds import Seeds
+    from trackbridge.store.records import RunRecord
+    from trackbridge.store.store import Store, open_store
+
+_HOME = {
+    "Comparison": "trackbridge.compare.comparison",
+    "Histogram": "trackbridge.run.media",
+    "Image": "trackbridge.run.media",
+    "Run": "trackbridge.run.run",
+    "RunRecord": "trackbridge.store.records",
+    "Seeds": "trackbridge.run.seeds",
+    "Store": "trackbridge.store.store",
+    "Table": "trackbridge.run.media",
+    "Text": "trackbridge.run.media",
+    "compare": "trackbridge.compare.comparison",
+    "current_run": "trackbridge.run.lifecycle",
+    "open_store": "trackbridge.store.store",
+    "start_run": "trackbridge.run.lifecycle",
+}
+
+__all__ = [
+    "Comparison",
+    "Histogram",
+    "Image",
+    "Run",
+    "RunRecord",
+    "Seeds",
+    "Store",
+    "Table",
+    "Text",
+    "__version__",
+    "compare",
+    "current_run",
+    "open_store",
+    "start_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'trackbridge' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -146,13 +146,23 @@ class JournalWriter:
                 self._sync(time_ns())
 
     def close(self) -> None:
-        """Write the last integrity line, sync and close the file. Later appends open nothing new: do not append."""
+        """Write the last integrity line, sync and close the file. Do not append after it."""
         self.sync()
         with self._lock:
             _writers.discard(self)
             if self._fd != _CLOSED:
                 os.close(self._fd)
                 self._fd = _CLOSED
+
+    def close_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """Write one last event and keep the lock, so that no other thread writes after it.
+
+        For a process about to die by a signal: whoever logs meanwhile waits for a death that is near.
+        """
+        self._lock.acquire()
+        self._retry(kind, fields)
+        self._write_integrity()
+        self._sync(time_ns())
 
     def _open_or_count(self) -> bool:
         try:

@@ -43,15 +43,17 @@ def keep_folder(source: Path, target: Path) -> Path | None:
     An older copy at `target` is replaced. The copy appears whole or not at all.
     """
     draft = target.with_name(f".{target.name}.{os.getpid()}")
-    with trouble_is_told("checkpoint"):
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(source, draft, copy_function=_link_or_copy)
         shutil.rmtree(target, ignore_errors=True)
         draft.replace(target)
-        return target
-    shutil.rmtree(draft, ignore_errors=True)
-    return None
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        _log.warning("trackbridge could not keep checkpoint %s: %s. Training goes on.", source, error)
+        return None
+    return target
 
 
 def _link_or_copy(source: str, target: str) -> None:

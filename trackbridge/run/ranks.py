@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from trackbridge.settings import launcher_rank
 
@@ -39,7 +40,7 @@ def agree_on(run_id: str) -> str | None:
     return box[0]
 
 
-def _running_distributed():  # type: ignore[no-untyped-def]  # torch's module, which may not be installed
+def _running_distributed() -> Any:
     torch = sys.modules.get("torch")
     distributed = getattr(torch, "distributed", None)
     if distributed is not None and distributed.is_available() and distributed.is_initialized():

@@ -21,7 +21,6 @@ from trackbridge.events.models import (
     ConfigLogged,
     KnownEvent,
     MediaLogged,
-    MetricsLogged,
     RunFinished,
     SeedsLogged,
     Status,
@@ -57,6 +56,9 @@ class Journal(Protocol):
     def close(self) -> None:
         """Write no more."""
 
+    def close_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """Write one last event and block every later one: the process is about to die."""
+
 
 class Nowhere:
     """The journal of a run that records nothing: other ranks, and library code outside of any run."""
@@ -74,6 +76,9 @@ class Nowhere:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+    def close_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """Nothing is written."""
 
 
 class Run:
@@ -138,7 +143,7 @@ class Run:
             MisuseError: it is none of these, or contains itself; the scope is no plain word.
         """
         copied = mask_value(as_json_object("config", config))
-        self._append(ConfigLogged, scope=check_scope(scope), config=copied)
+        self.append(ConfigLogged, scope=check_scope(scope), config=copied)
 
     def log_seeds(self, seeds: Seeds) -> None:
         """Record the seeds of the run.
@@ -148,7 +153,7 @@ class Run:
         """
         if not isinstance(seeds, Seeds):
             raise MisuseError(f"log_seeds takes tb.Seeds(init=, data=, dropout=), not {seeds!r}")
-        self._append(SeedsLogged, init=seeds.init, data=seeds.data, dropout=seeds.dropout, all=seeds.all)
+        self.append(SeedsLogged, init=seeds.init, data=seeds.data, dropout=seeds.dropout, all=seeds.all)
         self.seeds = seeds
 
     def log_summary(self, values: Mapping[str, Any]) -> None:
@@ -158,7 +163,7 @@ class Run:
             MisuseError: it is no mapping.
         """
         plain = {name: as_json(_number_or_self(value), where=f"summary {name!r}") for name, value in values.items()}
-        self._append(SummaryLogged, values=mask_value(as_json_object("summary", plain)))
+        self.append(SummaryLogged, values=mask_value(as_json_object("summary", plain)))
 
     def log_checkpoint(
         self, path: str | Path, *, step: int, metrics: Mapping[str, Any] | None = None, keep: bool = False
@@ -180,7 +185,7 @@ class Run:
         with files.trouble_is_told("checkpoint"):
             write_sidecar(folder, self._sidecar(at))
         kept = files.keep_folder(folder, files_folder(self.path) / "checkpoints" / f"step-{at}") if keep else None
-        self._append(
+        self.append(
             CheckpointSaved,
             step=at,
             path=str(folder.resolve()),
@@ -202,7 +207,7 @@ class Run:
         with files.trouble_is_told("artifact"):
             size_bytes, sha256 = files.digest(file)
             resolved = clean_text(str(file.resolve()))
-            self._append(
+            self.append(
                 ArtifactLogged, name=name or file.name, type=type, path=resolved, size_bytes=size_bytes, sha256=sha256
             )
 
@@ -215,7 +220,7 @@ class Run:
         for tag in tags:
             if not isinstance(tag, str) or not tag:
                 raise MisuseError(f"a tag is a non-empty string, not {tag!r}")
-        self._append(TagsSet, tags=[clean_text(tag) for tag in tags])
+        self.append(TagsSet, tags=[clean_text(tag) for tag in tags])
 
     def finish(self, status: Status = "finished", error: str | None = None) -> None:
         """End the run with a status: `finished`, `failed` or `killed`. Calling it again does nothing.
@@ -236,12 +241,17 @@ class Run:
         if error is None:
             self.finish()
         else:
-            self._end_by(error)
+            self.end_by(error)
 
     def __repr__(self) -> str:
         return f"<Run {self.project}/{self.name} {self.run_id} {'closed' if self.is_closed else 'open'}>"
 
-    def _append(self, kind: type[KnownEvent], **fields: Any) -> None:
+    def append(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """Write one event of any kind: for integrations, not for training code.
+
+        Raises:
+            RunClosedError: the run has ended.
+        """
         if self.is_closed:
             raise self._closed_error(str(kind.__struct_config__.tag))
         self._journal.append(kind, **fields)
@@ -254,7 +264,7 @@ class Run:
             with files.trouble_is_told("media"):
                 if self.is_recording:
                     files.write_once(self.path / relative, encoded.content)
-                self._append(
+                self.append(
                     MediaLogged,
                     name=name,
                     step=step,
@@ -269,7 +279,8 @@ class Run:
         root = str(self.path.resolve().parent.parent)
         return Sidecar(run_id=self.run_id, project=self.project, name=self.name, step=step, root=root)
 
-    def _end_by(self, error: BaseException) -> None:
+    def end_by(self, error: BaseException) -> None:
+        """End the run with the status an exception stands for; nothing happens when it has ended."""
         if isinstance(error, KeyboardInterrupt):
             self._end("killed", exit_code=130, error="KeyboardInterrupt (Ctrl-C)")
         elif isinstance(error, SystemExit) and error.code in (None, 0):
@@ -280,6 +291,13 @@ class Run:
         else:
             text = "".join(traceback_module.format_exception(type(error), error, error.__traceback__))
             self._end("failed", exit_code=1, error=f"{type(error).__name__}: {error}", traceback=text)
+
+    def end_killed(self, reason: str, exit_code: int) -> None:
+        """End the run from a thread beside the training one, just before the process dies."""
+        if not self.is_closed:
+            self._journal.close_for_death(
+                RunFinished, status="killed", exit_code=exit_code, error=reason, traceback=None
+            )
 
     def _end(
         self, status: Status, *, exit_code: int | None = None, error: str | None = None, traceback: str | None = None
