@@ -97,7 +97,7 @@ class EnvironmentCaptured(Event, frozen=True, kw_only=True, tag="environment_cap
     environment: JsonObject
 
 
-class MetricsLogged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="metrics_logged"):
+class MetricsLogged(Event, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="metrics_logged"):
     """Scalars at one step. Non-finite values are strings on disk and floats here."""
 
     step: Int64

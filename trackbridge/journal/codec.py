@@ -51,8 +51,8 @@ class LineError(ValueError):
 def encode(event: KnownEvent) -> bytes:
     """The event as one line, newline included."""
     kind = type(event)
-    if kind is MetricsLogged:
-        return encode_metrics(cast(MetricsLogged, event))
+    if isinstance(event, MetricsLogged):
+        return encode_metrics(event.seq, event.t, event.step, event.metrics, event.epoch)
     if isinstance(event, CheckpointSaved):
         event = msgspec.structs.replace(event, metrics=_spell_metrics(event.metrics))
     elif kind in _FREE_FIELD:
@@ -61,13 +61,13 @@ def encode(event: KnownEvent) -> bytes:
     return _encode(event) + b"\n"
 
 
-def encode_metrics(event: MetricsLogged) -> bytes:
-    """The same for the one kind that is written at every step: nothing here is looked up."""
-    total = sum(event.metrics.values())
+def encode_metrics(seq: int, t: int, step: int, metrics: dict[str, float], epoch: float | None) -> bytes:
+    """A `metrics_logged` line from its parts: the one kind that is written at every step, so nothing is looked up."""
+    total = sum(metrics.values())
     # Subtraction is 0.0 only for finite sums; an overflow of finite values merely takes the slow way.
     if total - total != 0.0:
-        event = msgspec.structs.replace(event, metrics=_spell_metrics(event.metrics))
-    return _encode(event) + b"\n"
+        metrics = _spell_metrics(metrics)
+    return _encode(MetricsLogged(seq=seq, t=t, step=step, metrics=metrics, epoch=epoch)) + b"\n"
 
 
 def encode_json(value: Any) -> bytes:
@@ -115,7 +115,7 @@ def _decode_unknown(line: bytes, reason: str) -> UnknownEvent:
     return UnknownEvent(kind=kind, seq=seq, t=t, fields=fields)
 
 
-def _spell_metrics(metrics: dict[str, float]) -> dict[str, float | str]:
+def _spell_metrics(metrics: dict[str, float]) -> dict[str, Any]:
     return {name: value if math.isfinite(value) else _spell(value) for name, value in metrics.items()}
 
 

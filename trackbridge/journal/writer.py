@@ -80,48 +80,34 @@ class JournalWriter:
         return journal_file(self.folder, self.writer_id)
 
     def append(self, kind: type[KnownEvent], **fields: Any) -> bool:
-        """True when the event is in the file; False when the disk refused it and it was counted as dropped.
+        """True when the event is written; False when the disk refused it and it was counted as dropped.
 
         Raises:
             JournalWriteError: the disk refused it and the writer is strict.
         """
         with self._lock:
-            now = time_ns()
-            return self._write(encode(kind(seq=self._seq, t=now, **fields)), now) or self._retry(kind, fields)
+            return self._write(kind, fields)
 
     def append_metrics(self, step: int, metrics: dict[str, float], epoch: float | None) -> bool:
-        """The same for metrics, without a keyword dictionary between: this is the call in the training loop."""
+        """The same for metrics: the call in the training loop, straight to the one `write` where all is well."""
         with self._lock:
             now = time_ns()
-            event = MetricsLogged(seq=self._seq, t=now, step=step, metrics=metrics, epoch=epoch)
-            if self._write(encode_metrics(event), now):
-                return True
-            return self._retry(MetricsLogged, {"step": step, "metrics": metrics, "epoch": epoch})
+            line = encode_metrics(self._seq, now, step, metrics, epoch)
+            if self._is_healthy:
+                try:
+                    written = os_write(self._fd, line)
+                except OSError:
+                    # Tried again below, where it is counted and told.
+                    written = 0
+                if written:
+                    self._seq += 1
+                    self._unchecked.append(line)
+                    if written != len(line) or now >= self._sync_due or len(self._unchecked) >= INTEGRITY_EVERY_LINES:
+                        self._do_chores(line[written:], now)
+                    return True
+            return self._write(MetricsLogged, {"step": step, "metrics": metrics, "epoch": epoch})
 
-    def _write(self, line: bytes, now: int) -> bool:
-        """True when the line was written; False when the event needs `_retry`."""
-        if not self._is_healthy:
-            return False
-        try:
-            written = os_write(self._fd, line)
-        except OSError:
-            return False
-        if written != len(line):
-            # The rest goes first at the next append: the line is torn until then, never interleaved.
-            self._pending, self._is_healthy = line[written:], False
-        self._seq += 1
-        self._unchecked.append(line)
-        if now >= self._sync_due or len(self._unchecked) >= INTEGRITY_EVERY_LINES:
-            self._do_chores(now)
-        return True
-
-    def _do_chores(self, now: int) -> None:
-        if len(self._unchecked) >= INTEGRITY_EVERY_LINES:
-            self._write_integrity()
-        if now >= self._sync_due:
-            self._sync(now)
-
-    def _retry(self, kind: type[KnownEvent], fields: dict[str, Any]) -> bool:
+    def _write(self, kind: type[KnownEvent], fields: dict[str, Any]) -> bool:
         """What was left unwritten before, then the event: True when all of it is in the file."""
         try:
             if self._fd == _CLOSED:
@@ -136,7 +122,16 @@ class JournalWriter:
         except OSError as error:
             self._count(kind, error)
             return False
+        self._do_chores(self._pending, time_ns())
         return True
+
+    def _do_chores(self, pending: bytes, now: int) -> None:
+        # What the disk did not take goes first at the next append: a line may be torn, never interleaved.
+        self._pending, self._is_healthy = pending, not pending
+        if len(self._unchecked) >= INTEGRITY_EVERY_LINES:
+            self._write_integrity()
+        if now >= self._sync_due:
+            self._sync(now)
 
     def sync(self) -> None:
         """Write an integrity line and ask the disk to hold everything so far."""
@@ -160,7 +155,7 @@ class JournalWriter:
         For a process about to die by a signal: whoever logs meanwhile waits for a death that is near.
         """
         self._lock.acquire()
-        self._retry(kind, fields)
+        self._write(kind, fields)
         self._write_integrity()
         self._sync(time_ns())
 

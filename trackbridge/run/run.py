@@ -37,7 +37,6 @@ from trackbridge.run.media import Media, as_media
 from trackbridge.run.seeds import Seeds
 
 _MAX_TRACEBACK = 20_000
-_MAX_STEP = 2**63
 _log = logging.getLogger(__name__)
 
 
@@ -113,20 +112,17 @@ class Run:
             MisuseError: a value is a bool, a string, an array; a name is no string; the step no integer.
             RunClosedError: the run has ended.
         """
-        if type(step) is not int or not 0 <= step < _MAX_STEP:
+        # This runs at every step of a training: plain floats under known names take the short way.
+        if type(step) is not int or step >> 63:
             step = as_step(step)
-        names = self._names
-        scalars: dict[str, float] = {}
-        media: dict[str, Media] | None = None
-        for name, value in metrics.items():
-            if name not in names:
-                names.add(check_metric_name(name))
-            if type(value) is float:
-                scalars[name] = value
-            elif (found := as_media(value)) is None:
-                scalars[name] = as_scalar(name, value)
-            else:
-                media = {**(media or {}), name: found}
+        scalars = dict(metrics)
+        media = None
+        if not self._names.issuperset(scalars):
+            self._names.update(map(check_metric_name, scalars))
+        for value in scalars.values():
+            if type(value) is not float:
+                scalars, media = _sorted_out(scalars)
+                break
         if self.is_closed:
             raise self._closed_error("log")
         if scalars:
@@ -319,6 +315,17 @@ class Run:
             f"run {self.name!r} has ended, so {verb} records nothing: log before finish(), or continue it with"
             f" start_run({self.project!r}, run_id={self.run_id!r})"
         )
+
+
+def _sorted_out(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Media]]:
+    scalars: dict[str, float] = {}
+    media: dict[str, Media] = {}
+    for name, value in values.items():
+        if (found := as_media(value)) is None:
+            scalars[name] = as_scalar(name, value)
+        else:
+            media[name] = found
+    return scalars, media
 
 
 def _number_or_self(value: object) -> object:
