@@ -1,0 +1,53 @@
+"""
+Sets everything up in `.venv` and runs one job: `python3 .ci/bootstrap.py demo` or `... test`.
+
+Needs only Python 3.10 or later and a package index. Safe to run again: what is installed stays.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ENVIRONMENT = REPOSITORY / ".venv"
+EXTRAS = {"demo": "transformers", "test": "all,dev"}
+
+
+def main(arguments: list[str]) -> int:
+    """Set up for the job named first, then run it with the remaining arguments; the job's exit code."""
+    if not arguments or arguments[0] not in EXTRAS:
+        sys.stderr.write("usage: python3 .ci/bootstrap.py demo|test [arguments passed on]\n")
+        return 2
+    job, *passed_on = arguments
+    if not python().exists():
+        venv.create(ENVIRONMENT, with_pip=True)
+    # torch first and pinned: resolved later, as a dependency, it may come as another build of many gigabytes.
+    install("--constraint", "constraints.txt", "torch")
+    install("--constraint", "constraints.txt", "--editable", f".[{EXTRAS[job]}]")
+    # One thread per process: two processes of one thread train faster than one of two, and repeat bit for bit.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    return subprocess.call([str(python()), *command(job), *passed_on], cwd=REPOSITORY, env=environment)
+
+
+def python() -> Path:
+    """The environment's interpreter."""
+    return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def install(*arguments: str) -> None:
+    """Install quietly, or stop with pip's own words."""
+    quiet = ("--quiet", "--disable-pip-version-check")
+    subprocess.run([str(python()), "-m", "pip", "install", *quiet, *arguments], cwd=REPOSITORY, check=True)
+
+
+def command(job: str) -> list[str]:
+    """The module to run for a job."""
+    return {"demo": ["-m", "trackbridge", "demo"], "test": ["-m", "pytest", "-n", "auto"]}[job]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""What the documentation shows is run: Python snippets page by page, `trackbridge` commands in a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)(?: +(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The page's blocks in a language; one marked `shown`, as in "```bash shown", is there to be read only."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [code for name, mark, code in found if name == language and mark != "shown"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_and_shell_snippets_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
+    scripts = "\n".join(blocks(page, "python"))
+    # The interpreter's folder comes first, so that `trackbridge` is the one under test.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "TRACKBRIDGE_ROOT": str(tmp_path / "runs"), "NO_COLOR": "1"}
+    if scripts:
+        (tmp_path / "snippets.py").write_text(scripts, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "snippets.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    for script in blocks(page, "bash"):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    missing = [
+        f"{page.name}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+
+    assert missing == []
+
+
+def test_every_setting_is_documented() -> None:
+    from trackbridge.settings import Settings
+
+    text = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+
+    assert [name for name in Settings.model_fields if f"TRACKBRIDGE_{name.upper()}" not in text] == []
+
+
+def test_the_readme_names_the_two_commands_that_exist() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+    assert "python3 .ci/bootstrap.py demo" in text
+    assert "python3 .ci/bootstrap.py test" in text
+    assert "python3 .ci/bootstrap.py test" in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")

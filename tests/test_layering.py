@@ -1,0 +1,124 @@
+"""Who may import whom: the rules of docs/design.md, read off the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "trackbridge"
+BASE = {"trackbridge", "errors", "settings"}
+ALLOWED = {
+    "__init__": {"compare", "run", "store"},  # the facade, for type checkers only: it loads by name
+    "__main__": {"cli"},
+    "errors": set(),
+    "settings": {"errors"},
+    "events": {"errors", "events"},
+    "journal": {"errors", "events", "journal"},
+    "run": BASE | {"events", "journal", "run"},
+    "store": BASE | {"events", "journal", "store"},
+    "compare": {"errors", "events", "store", "compare"},
+    "report": {"errors", "events", "store", "compare", "report"},
+    "integrations": BASE | {"events", "journal", "run", "integrations"},
+    "finetune": BASE | {"events", "journal", "run", "store", "compare", "report", "integrations", "finetune"},
+    "cli": BASE | {"events", "journal", "store", "compare", "report", "finetune", "cli"},
+    "testing": BASE | {"events", "journal", "run", "store", "compare", "testing"},
+}
+HEAVY = {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "wandb", "comet_ml", "neptune"}
+MAY_IMPORT_HEAVY_AT_TOP = {"integrations", "finetune"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            if node.module == "trackbridge":
+                yield from (f"trackbridge.{alias.name}" for alias in node.names)
+
+
+def at_top_level(tree: ast.Module) -> ast.Module:
+    is_typing_only = lambda node: isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)  # noqa: E731
+    body = [
+        node
+        for node in tree.body
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not is_typing_only(node)
+    ]
+    return ast.Module(body=body, type_ignores=[])
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_import_only_what_lies_below_them(path: Path) -> None:
+    parts = {
+        [*name.split("."), "trackbridge"][1]
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.partition(".")[0] == "trackbridge"
+    }
+    siblings = {name for name in parts if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()}
+
+    assert siblings - {"trackbridge"} <= ALLOWED[part(path)] | {part(path)}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
+    top = {name.partition(".")[0] for name in imported(at_top_level(ast.parse(path.read_text(encoding="utf-8"))))}
+
+    assert not top & HEAVY or part(path) in MAY_IMPORT_HEAVY_AT_TOP
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_environment_is_read_in_settings_only(path: Path) -> None:
+    reads = re.search(r"os\.(environ|getenv)\b", path.read_text(encoding="utf-8"))
+
+    assert not reads or path.name == "settings.py"
+
+
+def test_sql_lives_in_the_index_only() -> None:
+    users = {
+        str(path.relative_to(PACKAGE)) for path in modules() if "sqlite3" in set(imported(ast.parse(path.read_text())))
+    }
+
+    assert users == {"store/index.py"}
+
+
+@pytest.mark.parametrize("pure", ["events", "compare", "store/fold.py"])
+def test_pure_parts_do_no_input_or_output_and_read_no_clock(pure: str) -> None:
+    root = PACKAGE / pure
+    paths = [root] if root.is_file() else sorted(root.rglob("*.py"))
+    forbidden = {"os", "time", "socket", "subprocess", "threading", "sqlite3", "io", "shutil"}
+    used = {name.partition(".")[0] for path in paths for name in imported(ast.parse(path.read_text()))}
+    calls = {
+        node.func.id
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+    assert not used & forbidden
+    assert "open" not in calls
+
+
+def test_no_module_is_a_drawer() -> None:
+    drawers = {"utils", "util", "helpers", "helper", "common", "core", "misc", "tools"}
+
+    assert not [path for path in modules() if path.stem in drawers or path.parent.name in drawers]
+
+
+def test_files_stay_under_400_lines() -> None:
+    long = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in modules()}
+
+    assert {name: lines for name, lines in long.items() if lines > 400} == {}
