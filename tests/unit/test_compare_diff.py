@@ -171,3 +171,18 @@ def test_dotted_paths_of_different_leaves_differ(config: dict[str, dict[str, int
     leaves = flatten(config)
 
     assert len({dotted(path) for path in leaves}) == len(leaves) == sum(len(one) for one in config.values())
+
+
+def test_where_a_run_was_started_is_volatile_and_what_it_ran_on_is_not() -> None:
+    def on(host: str, gpu: str) -> dict[str, object]:
+        return {
+            "host": {"name": host, "system": "Linux"},
+            "gpu": [gpu],
+            "command": {"argv": ["train.py", host], "folder": f"/{host}"},
+            "data": {"train": {"path": f"/{host}/train.tsv", "sha256": "f00"}},
+        }
+
+    diff = diff_runs([build_run("a", environment=on("x", "A100")), build_run("b", environment=on("y", "H100"))])
+
+    assert [one.key for one in diff.visible] == ["gpu"]
+    assert diff.n_volatile == 4

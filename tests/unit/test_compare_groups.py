@@ -49,7 +49,8 @@ def test_the_seeds_of_a_pipeline_do_not_split_a_group() -> None:
         build_run(
             f"run-{seed}",
             config={
-                "pipeline": {"seeds": {"init": 1, "data": 2, "dropout": seed}, "variant": f"v{seed}", "lr": 2e-5},
+                "pipeline": {"seeds": {"init": 1, "data": 2, "dropout": seed}, "lr": 2e-5},
+                "study": {"name": "cola", "variant": f"v{seed}"},
                 "training_arguments": {"seed": seed},
             },
             seeds=Seeds(init=1, data=2, dropout=seed),
@@ -136,3 +137,13 @@ def test_seeds_in_words() -> None:
     assert seeds_text(Seeds(init=1, dropout=3)) == "init 1, dropout 3"
     assert seeds_text(Seeds(all=7)) == "all 7"
     assert seeds_text(Seeds()) == ""
+
+
+def test_other_data_is_another_group() -> None:
+    runs = [
+        build_run(name, config={"script": {"lr": 1}}, environment={"data": {"train": {"path": name, "sha256": digest}}})
+        for name, digest in (("a", "f00"), ("b", "f00"), ("c", "f01"))
+    ]
+
+    assert names(runs) == [["a", "b"], ["c"]]
+    assert replicate_groups(runs)[1].label == "train.digest=f01"

@@ -147,10 +147,16 @@ def _compare_key(section: Section, path: Path, leaves: Sequence[Mapping[Path, An
     kind: DifferenceKind = "changed"
     if len({untyped(value) for value in present}) == 1:
         kind = "missing" if len(present) < len(values) else "type_only"
-    roles = {key_role(path, one[path], one) for one in leaves if path in one}
+    roles = {_role(section, path, one) for one in leaves if path in one}
     # A key counts as a seed only where it looks like one in every run.
     role: KeyRole = roles.pop() if len(roles) == 1 else "config"
     return Difference("seeds" if role == "seed" else section, path, kind, role, values)
+
+
+def _role(section: Section, path: Path, leaves: Mapping[Path, Any]) -> KeyRole:
+    if section != "environment":
+        return key_role(path, leaves[path], leaves)
+    return key_role(("environment", *path), leaves[path], {("environment", *known) for known in leaves})
 
 
 def _identity(value: Any) -> Any:

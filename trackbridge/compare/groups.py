@@ -52,7 +52,7 @@ def replicate_groups(runs: Sequence[RunRecord]) -> tuple[ReplicateGroup, ...]:
     members: dict[str, list[RunRecord]] = {}
     config_of: dict[str, dict[Path, Any]] = {}
     for run in runs:
-        config = causes(run.config)
+        config = causes(run)
         key = _digest(config)
         members.setdefault(key, []).append(run)
         config_of.setdefault(key, config)
@@ -76,6 +76,9 @@ def short_value(value: Any) -> str:
     if value is MISSING:
         return "absent"
     text = value if isinstance(value, str) and value else "null" if value is None else repr(value)
+    if isinstance(value, float) and len(text) > 8:
+        # Arithmetic leaves values such as 6.000000000000001e-05, of which nobody wants to read the end.
+        text = f"{value:.6g}"
     return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"
 
 

@@ -8,10 +8,11 @@ different experiments. Hence the lists name whole keys, and a seed must also loo
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import Any, Literal, TypeAlias
 
-from trackbridge.compare.canonical import Path, flatten
+from trackbridge.compare.canonical import Path, dotted, flatten
+from trackbridge.store.records import RunRecord
 
 KeyRole: TypeAlias = Literal["config", "seed", "volatile"]
 
@@ -29,8 +30,15 @@ _VOLATILE_KEYS = frozenset(
     """.split()
 )
 
-# What the pipeline writes about the study a run belongs to; the variant's effect is in the other keys.
-_BOOKKEEPING = frozenset({("pipeline", "study"), ("pipeline", "variant"), ("pipeline", "variants"), ("study",)})
+_VOLATILE_PATHS = (
+    # What the pipeline writes about the study a run belongs to; a variant's effect is in the other keys.
+    ("study",),
+    ("environment", "host", "name"),
+    ("environment", "command"),
+    ("environment", "python", "executable"),
+    ("environment", "git", "folder"),
+    ("environment", "variables", "SLURM_JOB_ID"),
+)
 
 _LOCATIONS = frozenset({"path", "file", "url", "location", "modified", "mtime"})
 
@@ -39,23 +47,34 @@ def key_role(path: Path, value: Any, known: Container[Path] = ()) -> KeyRole:
     """What a difference in this key means for a comparison.
 
     Args:
-        path: scope and keys, such as `("training_arguments", "seed")`.
+        path: scope and keys, such as `("training_arguments", "seed")`; the environment's begin with that word.
         value: the value there; `use_seed: true` is a switch and no seed.
         known: every path of the same config: where a file has a digest, its location is volatile.
     """
     if _is_seed(path, value):
         return "seed"
-    if path[-1] in _VOLATILE_KEYS or any(path[: len(prefix)] == prefix for prefix in _BOOKKEEPING):
+    if path[-1] in _VOLATILE_KEYS or any(path[: len(prefix)] == prefix for prefix in _VOLATILE_PATHS):
         return "volatile"
     if path[-1] in _LOCATIONS and (*path[:-1], "sha256") in known:
         return "volatile"
     return "config"
 
 
-def causes(config: Mapping[str, Mapping[str, Any]]) -> dict[Path, Any]:
-    """The leaves of a run's config that are neither seeds nor volatile."""
-    leaves = flatten(config)
-    return {path: value for path, value in leaves.items() if key_role(path, value, leaves) == "config"}
+def causes(run: RunRecord) -> dict[Path, Any]:
+    """What a run's scores can follow from: the leaves of its config but for seeds and volatile keys, and its data."""
+    leaves = flatten(run.config)
+    found = {path: value for path, value in leaves.items() if key_role(path, value, leaves) == "config"}
+    return found | {("data", name, "digest"): digest for name, digest in data_digests(run).items()}
+
+
+def data_digests(run: RunRecord) -> dict[str, str]:
+    """What identifies each of a run's data sets, by name: a SHA-256, or the fingerprint its library gives it.
+
+    They are recorded by `start_run(data=...)` among the environment, and by the pipeline in the scope `data`.
+    """
+    leaves = flatten({"data": run.environment.get("data") or {}}) | flatten({"data": run.config.get("data") or {}})
+    named = [(path, value) for path, value in leaves.items() if path[-1] in ("fingerprint", "sha256") and value]
+    return {dotted(path[1:-1]): str(value) for path, value in sorted(named)}
 
 
 def _is_seed(path: Path, value: Any) -> bool:

@@ -12,9 +12,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from trackbridge.compare.canonical import dotted, flatten
 from trackbridge.compare.diff import unique_names
 from trackbridge.compare.groups import ReplicateGroup
+from trackbridge.compare.keys import data_digests
 from trackbridge.compare.scores import At, MetricComparison, RunScore
 from trackbridge.store.records import RunRecord
 
@@ -55,12 +55,6 @@ def notes_on(groups: Sequence[ReplicateGroup], metrics: Sequence[MetricCompariso
     return tuple(sorted(found, key=lambda note: note.level != "warning"))
 
 
-def data_digests(run: RunRecord) -> dict[str, str]:
-    """The recorded SHA-256 of each of a run's data sets, by the name it was given in scope `data`."""
-    leaves = flatten(run.config.get("data", {}))
-    return {dotted(path[:-1]): str(value) for path, value in leaves.items() if path[-1] == "sha256" and value}
-
-
 def _data_differs(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
     digests = {run.run_id: data_digests(run) for run in runs}
     for data_name in sorted({name for one in digests.values() for name in one}):
@@ -70,7 +64,7 @@ def _data_differs(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterat
                 holders.setdefault(one[data_name], []).append(run_id)
         if len(holders) > 1:
             kinds = "; ".join(f"{digest[:8]} in {_named(ids, names)}" for digest, ids in holders.items())
-            text = f"the data differ: {data_name!r} has {len(holders)} contents (SHA-256 {kinds})"
+            text = f"the data differ: {data_name!r} has {len(holders)} contents ({kinds})"
             yield Note("data_differs", "warning", text, tuple(run_id for ids in holders.values() for run_id in ids))
 
 

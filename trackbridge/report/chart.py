@@ -1,0 +1,295 @@
+"""
+Charts: series in, one SVG string out. Drawn in Python without a plotting library, so that the report, a
+notebook and the web page show the same picture, and a mail shows it without running anything.
+
+Non-finite values are marked where they are and break the line: nothing is drawn that was not logged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trackbridge.report.downsample import min_max_indices
+from trackbridge.report.labels import Label, end_labels, label_width, legend
+from trackbridge.report.markup import element, line_path, text
+from trackbridge.report.palette import colour, dash, palette_css
+from trackbridge.report.scale import LinearScale, LogScale, Scale
+from trackbridge.report.text import number_text
+
+MAX_END_LABELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A curve: `steps` int64[n], `values` float64[n], NaN and infinities included.
+
+    Lines of one `style` share colour and dash. A `thin` line is one of many and has no label of its own.
+    `best` is the index of the point to mark, None for none.
+    """
+
+    label: str
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+    style: int
+    weight: Literal["thin", "bold"] = "bold"
+    best: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A filled range around a line of the same style: `steps` int64[n], `low` and `high` float64[n]."""
+
+    steps: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    style: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a chart shows. `summary` tells it in words to those who do not see it."""
+
+    y_title: str
+    lines: tuple[Line, ...]
+    bands: tuple[Band, ...] = ()
+    x_title: str = "step"
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels, and how many points all lines together may have."""
+
+    width: int
+    height: int
+    max_points: int = 4000
+
+
+WIDE = Size(880, 340)
+NARROW = Size(370, 300, 2000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The plot area in pixels, and the two scales that fill it."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    x: Scale
+    y: Scale
+
+    def across(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.left + self.x.place(steps.astype(np.float64)) * (self.right - self.left)
+
+    def down(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.bottom - self.y.place(values) * (self.bottom - self.top)
+
+
+def draw_chart(chart: Chart, *, size: Size = WIDE, y_scale: type[LinearScale] | type[LogScale] = LinearScale) -> str:
+    """The chart as an `<svg>` element that needs nothing around it.
+
+    Args:
+        chart: what to show.
+        size: the size it is drawn for; it scales with its container, but text is meant for this width.
+        y_scale: the kind of value axis.
+    """
+    named = list({line.style: Label(line.label, line.style) for line in chart.lines if line.weight == "bold"}.values())
+    beside = len(named) <= MAX_END_LABELS and size.width >= 600
+    legend_rows, legend_height = ("", 0.0) if beside or len(named) < 2 else legend(named, size.width, top=30)
+    gap = label_width(named) if beside and len(named) > 1 else 14
+    values = np.concatenate([np.empty(0), *(line.values for line in chart.lines), *_edges(chart.bands)])
+    steps = np.concatenate([np.empty(0), *(line.steps for line in chart.lines)])
+    frame = _Frame(
+        left=52,
+        top=32 + legend_height,
+        right=size.width - gap,
+        bottom=size.height + legend_height - 42,
+        x=_step_axis(steps),
+        y=y_scale.covering(values),
+    )
+    body = [
+        *_axes(frame, chart, y_scale.note),
+        *(_band(band, frame) for band in chart.bands),
+        *_lines(chart.lines, frame, size),
+        *(_end_labels(chart.lines, named, frame) if beside and len(named) > 1 else (legend_rows,)),
+    ]
+    return _document(chart, size.width, size.height + legend_height, "".join(body))
+
+
+def _step_axis(steps: NDArray[np.float64]) -> LinearScale:
+    # Training starts at 0, so the axis does too, unless that would leave most of it empty.
+    covering = LinearScale.covering(steps, padding=0)
+    return LinearScale(0, covering.high) if 0 < covering.low < covering.high / 4 else covering
+
+
+def _document(chart: Chart, width: float, height: float, body: str) -> str:
+    # Several charts stand in one page, and each names its title and description by id.
+    mark = hashlib.blake2b(
+        f"{width}{chart.y_title}{chart.summary}".encode("utf-8", "replace"), digest_size=5
+    ).hexdigest()
+    style = (
+        palette_css(".tb-chart")
+        + ".tb-chart{display:block;max-width:100%;height:auto;"
+        + "font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}.tb-chart text{fill:var(--ink)}"
+        + ".tb-chart .m{fill:var(--muted)}.tb-chart path{fill:none;stroke-linejoin:round;stroke-linecap:round}"
+    )
+    return element(
+        "svg",
+        element("title", text(f"{chart.y_title} by {chart.x_title}"), id=f"t{mark}"),
+        element("desc", text(chart.summary or _spoken(chart)), id=f"d{mark}"),
+        element("style", style),
+        element("rect", width=width, height=height, fill="var(--paper)"),
+        body,
+        xmlns="http://www.w3.org/2000/svg",
+        class_="tb-chart",
+        viewBox=f"0 0 {width:g} {height:g}",
+        width=width,
+        height=height,
+        role="img",
+        aria_labelledby=f"t{mark} d{mark}",
+    )
+
+
+def _spoken(chart: Chart) -> str:
+    ends = [
+        f"{line.label} ends at {number_text(float(line.values[-1]))} at {chart.x_title} {int(line.steps[-1])}"
+        for line in chart.lines
+        if line.weight == "bold" and len(line.steps)
+    ]
+    return "; ".join(ends) or "no points"
+
+
+def _axes(frame: _Frame, chart: Chart, note: str) -> Iterator[str]:
+    for tick in frame.y.ticks(5):
+        y = float(frame.down(np.array([tick.value]))[0])
+        yield element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, stroke="var(--grid)")
+        yield element("text", text(tick.label), x=frame.left - 8, y=y + 4, text_anchor="end", class_="m")
+    for tick in frame.x.ticks(max(2, int((frame.right - frame.left) / 90))):
+        x = float(frame.across(np.array([tick.value]))[0])
+        yield element("line", x1=x, x2=x, y1=frame.bottom, y2=frame.bottom + 4, stroke="var(--muted)")
+        yield element("text", text(tick.label), x=x, y=frame.bottom + 18, text_anchor="middle", class_="m")
+    yield element("line", x1=frame.left, x2=frame.right, y1=frame.bottom, y2=frame.bottom, stroke="var(--muted)")
+    title = text(chart.y_title) + (element("tspan", text(f"  {note}"), class_="m", font_weight="400") if note else "")
+    yield element("text", title, x=8, y=18, font_weight="600")
+    middle = (frame.left + frame.right) / 2
+    yield element("text", text(chart.x_title), x=middle, y=frame.bottom + 35, text_anchor="middle", class_="m")
+
+
+def _lines(lines: Sequence[Line], frame: _Frame, size: Size) -> Iterator[str]:
+    room = int(min(frame.right - frame.left, size.max_points / max(1, len(lines)) / 2))
+    # Thin lines first, so that the means lie on top of the runs they are made of.
+    for line in sorted(lines, key=lambda line: line.weight == "bold"):
+        yield from _line(line, frame, max(20, room))
+        yield from _non_finite_marks(line, frame)
+    for line in lines:
+        if line.best is not None:
+            yield _best_mark(line, line.best, frame)
+
+
+def _line(line: Line, frame: _Frame, n_buckets: int) -> Iterator[str]:
+    paths = []
+    for steps, values in _finite_stretches(line, n_buckets):
+        x, y = frame.across(steps), frame.down(values)
+        if len(steps) == 1:
+            # A stretch of one point has no length to draw: it is shown as a dot.
+            yield element("circle", cx=float(x[0]), cy=float(y[0]), r=3, fill=colour(line.style))
+        else:
+            paths.append(line_path(x, y))
+    if paths:
+        yield element("path", element("title", text(line.label)), d="".join(paths), **_look(line))
+
+
+def _look(line: Line) -> dict[str, str | float]:
+    if line.weight == "thin":
+        return {"stroke": colour(line.style), "stroke_width": 1.1, "stroke_opacity": ".45"}
+    return {"stroke": colour(line.style), "stroke_width": 2.2, "stroke_dasharray": dash(line.style)}
+
+
+def _finite_stretches(line: Line, n_buckets: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    finite = np.isfinite(line.values)
+    steps, values, gaps = line.steps[finite], line.values[finite], np.cumsum(~finite)[finite]
+    if not len(steps):
+        return
+    kept = min_max_indices(steps, values, n_buckets)
+    cuts = np.flatnonzero(np.diff(gaps[kept])) + 1
+    yield from zip(np.split(steps[kept], cuts), np.split(values[kept], cuts), strict=True)
+
+
+def _non_finite_marks(line: Line, frame: _Frame) -> Iterator[str]:
+    """A cross for NaN, an arrow for an infinity, at the edge of the plot; neighbours within 7 pixels are one mark."""
+    last = -np.inf
+    for index in np.flatnonzero(~np.isfinite(line.values)):
+        step, value = int(line.steps[index]), float(line.values[index])
+        x = float(frame.across(line.steps[index : index + 1])[0])
+        if x - last < 7:
+            continue
+        last = x
+        y, shape = _mark(value, frame)
+        yield element(
+            "path",
+            element("title", text(f"{line.label}: {number_text(value)} at step {step}")),
+            d=f"M{x:.1f} {y:.1f}{shape}",
+            stroke=colour(line.style),
+            stroke_width=2,
+        )
+
+
+def _mark(value: float, frame: _Frame) -> tuple[float, str]:
+    if np.isnan(value):
+        return frame.top + 6, "m-4 -4l8 8m0-8l-8 8"
+    return (frame.top + 2, "m-4 5l4-5 4 5") if value > 0 else (frame.bottom - 2, "m-4-5l4 5 4-5")
+
+
+def _best_mark(line: Line, index: int, frame: _Frame) -> str:
+    step, value = line.steps[index : index + 1], line.values[index : index + 1]
+    told = f"{line.label}: best {number_text(float(value[0]))} at step {int(step[0])}"
+    return element(
+        "circle",
+        element("title", text(told)),
+        cx=float(frame.across(step)[0]),
+        cy=float(frame.down(value)[0]),
+        r=3.6 if line.weight == "bold" else 2.6,
+        fill=colour(line.style),
+        stroke="var(--paper)",
+        stroke_width=1.5,
+    )
+
+
+def _edges(bands: Sequence[Band]) -> list[NDArray[np.float64]]:
+    return [edge for band in bands for edge in (band.low, band.high)]
+
+
+def _band(band: Band, frame: _Frame) -> str:
+    kept = np.isfinite(band.low) & np.isfinite(band.high)
+    cuts = np.flatnonzero(np.diff(np.cumsum(~kept)[kept])) + 1
+    stretches = zip(
+        np.split(band.steps[kept], cuts), np.split(band.low[kept], cuts), np.split(band.high[kept], cuts), strict=True
+    )
+    paths = [_outline(frame, steps, low, high) for steps, low, high in stretches if len(steps) > 1]
+    return element("path", d="".join(paths), style=f"fill:{colour(band.style)};fill-opacity:.14") if paths else ""
+
+
+def _outline(frame: _Frame, steps: NDArray[np.int64], low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
+    above, below = min_max_indices(steps, high, 200), min_max_indices(steps, low, 200)[::-1]
+    x = np.concatenate([frame.across(steps[above]), frame.across(steps[below])])
+    return line_path(x, np.concatenate([frame.down(high[above]), frame.down(low[below])])) + "z"
+
+
+def _end_labels(lines: Sequence[Line], named: Sequence[Label], frame: _Frame) -> Iterator[str]:
+    ends: dict[int, tuple[float, float]] = {}
+    for line in lines:
+        finite = np.flatnonzero(np.isfinite(line.values))
+        if line.weight == "bold" and len(finite):
+            at = slice(finite[-1], finite[-1] + 1)
+            ends[line.style] = float(frame.across(line.steps[at])[0]), float(frame.down(line.values[at])[0])
+    yield end_labels(
+        [(label, *ends[label.style]) for label in named if label.style in ends], frame.right, frame.top, frame.bottom
+    )

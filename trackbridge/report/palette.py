@@ -1,0 +1,34 @@
+"""
+Colours and dashes that stay apart for colour-blind readers and in print, in light and in dark.
+
+Colours: M. Okabe and K. Ito, "Color Universal Design" (2008), without their yellow, which vanishes on white;
+lightened for dark paper.
+"""
+
+from __future__ import annotations
+
+_LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#50555c")
+_DARK = ("#4ea8de", "#f0824a", "#2cc295", "#de97bf", "#f2b63c", "#8fd0f5", "#b4bac2")
+_DASHES = ("", "7 3", "2 3", "10 3 2 3")
+
+
+def colour(style: int) -> str:
+    """The CSS colour of a style, as a variable that `palette_css` defines."""
+    return f"var(--c{style % len(_LIGHT)})"
+
+
+def dash(style: int) -> str:
+    """The `stroke-dasharray` of a style; empty for a solid line. Colour and dash together repeat after 28."""
+    return _DASHES[style % len(_DASHES)]
+
+
+def palette_css(selector: str) -> str:
+    """Rules that define paper, ink, grid and line colours for everything below `selector`."""
+    light = _variables("#ffffff", "#1f2328", "#59636e", "#e3e7ec", _LIGHT)
+    dark = _variables("#0f1318", "#e6eaef", "#99a3ae", "#2a3038", _DARK)
+    return f"{selector}{{{light}}}@media (prefers-color-scheme:dark){{{selector}{{{dark}}}}}"
+
+
+def _variables(paper: str, ink: str, muted: str, grid: str, colours: tuple[str, ...]) -> str:
+    lines = "".join(f";--c{index}:{one}" for index, one in enumerate(colours))
+    return f"--paper:{paper};--ink:{ink};--muted:{muted};--grid:{grid}{lines}"
