@@ -1,0 +1,68 @@
+"""
+What a `Trainer` was told, as config under one scope each: `training_arguments`, `model`, `peft`, `trial`, `trainer`.
+
+Scopes keep equal keys apart (`hidden_dropout_prob` of two configs, `seed` of a search) that trackers with
+one flat namespace let overwrite each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import get_model_param_count
+
+from trackbridge.run.seeds import Seeds
+
+
+def trainer_config(args: TrainingArguments, state: TrainerState, model: object) -> dict[str, dict[str, Any]]:
+    """The config of one training by scope; a scope without content is left out.
+
+    `trainer` holds what changes results and stands in no argument: the number of threads changes the
+    last bits of every sum on a CPU, the number of processes changes the batch.
+    """
+    scopes = {
+        "training_arguments": args.to_dict(),
+        "model": _model_config(model),
+        "peft": _peft_config(model),
+        "trial": dict(state.trial_params or {}),
+        "trainer": {"torch_threads": torch.get_num_threads(), "processes": args.world_size},
+    }
+    return {scope: config for scope, config in scopes.items() if config}
+
+
+def seeds_in_force(args: TrainingArguments) -> Seeds:
+    """The seeds this training draws from; `init` stays open, since the model may have been built before.
+
+    Without a `data_seed` the order of the data follows the last `torch.manual_seed`, as dropout does,
+    and that need not be `args.seed`: torch is asked, not the arguments.
+    """
+    seed = torch.initial_seed()
+    return Seeds(data=seed if args.data_seed is None else args.data_seed, dropout=seed)
+
+
+def _model_config(model: object) -> dict[str, Any]:
+    if not isinstance(model, torch.nn.Module):
+        return {}
+    return {
+        **_as_mapping(getattr(model, "config", None)),
+        "model_class": type(model).__name__,
+        "parameters": get_model_param_count(model),
+        "trainable_parameters": get_model_param_count(model, trainable_only=True),
+    }
+
+
+def _peft_config(model: object) -> dict[str, Any]:
+    adapters = getattr(model, "peft_config", None)
+    if not isinstance(adapters, Mapping):
+        return {}
+    return {name: _as_mapping(adapter) for name, adapter in adapters.items()}
+
+
+def _as_mapping(config: Any) -> dict[str, Any]:
+    to_dict = getattr(config, "to_dict", None)
+    if callable(to_dict):
+        return dict(to_dict())
+    return dict(config) if isinstance(config, Mapping) else {}
