@@ -25,7 +25,7 @@ def test_a_longer_run_is_told_with_the_scores_at_the_last_common_step() -> None:
 
     assert told.level == "warning"
     assert told.text == (
-        "b trained 40 % longer than a (200 steps); at the last common step, 200, eval/mcc is a 0.2, b 0.2"
+        "b trained 40 % longer than the shortest (200 steps); at the last common step, 200, eval/mcc is 0.2 (a), 0.2 (b)"
     )
 
 
@@ -88,3 +88,13 @@ def test_sound_replicates_need_no_note() -> None:
     runs = [build_run(name, config={"script": {"lr": 1}}, curves={"eval/mcc": [0.1, 0.2]}) for name in "ab"]
 
     assert compare(runs).notes == ()
+
+
+def test_one_run_that_stopped_early_is_the_one_named() -> None:
+    runs = [build_run(f"r{seed}", curves={"eval/mcc": {100: 0.5, 200: 0.6}}) for seed in range(5)]
+    early = build_run("early", curves={"eval/mcc": {100: 0.4}})
+
+    told = note([*runs, early], "unequal_length")
+
+    assert told.run_ids == (early.run_id,)
+    assert told.text.startswith("early trained 50 % less than the longest (200 steps); at the last common step, 100")

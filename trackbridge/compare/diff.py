@@ -57,6 +57,10 @@ class Difference:
         """The path as one string, with dots inside a key escaped."""
         return dotted(self.path)
 
+    def is_changed(self, index: int, reference: int) -> bool:
+        """True where this run has another value, or another type of value, than the reference."""
+        return bool(_identity(self.values[index]) != _identity(self.values[reference]))
+
     def distinct(self) -> tuple[DistinctValue, ...]:
         """The distinct values, the most frequent first."""
         found: dict[Any, list[int]] = {}

@@ -15,7 +15,7 @@ import numpy as np
 from trackbridge.compare.diff import unique_names
 from trackbridge.compare.groups import ReplicateGroup
 from trackbridge.compare.keys import data_digests
-from trackbridge.compare.scores import At, MetricComparison, RunScore
+from trackbridge.compare.scores import At, MetricComparison, RunScore, aggregate
 from trackbridge.store.records import RunRecord
 
 NoteCode: TypeAlias = Literal[
@@ -45,7 +45,7 @@ def notes_on(groups: Sequence[ReplicateGroup], metrics: Sequence[MetricCompariso
         *_data_differs(runs, names),
         *_unfinished(runs, names),
         *_damaged(runs, names),
-        *_unequal_length(runs, names, metrics),
+        *_unequal_length(groups, names, metrics),
         *_nonfinite(runs, names, metrics),
         *_metric_missing(runs, names, metrics),
         *(_held_values(names, metrics) if at == "common" else ()),
@@ -84,30 +84,46 @@ def _damaged(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[No
 
 
 def _unequal_length(
-    runs: Sequence[RunRecord], names: Mapping[str, str], metrics: Sequence[MetricComparison]
+    groups: Sequence[ReplicateGroup], names: Mapping[str, str], metrics: Sequence[MetricComparison]
 ) -> Iterator[Note]:
+    runs = [run for group in groups for run in group.runs]
     steps = {run.run_id: max((one.last_step for one in run.metrics.values()), default=0) for run in runs}
     trained = {run_id: step for run_id, step in steps.items() if step > 0}
-    if len(trained) < 2:
+    shortest, longest = min(trained.values(), default=0), max(trained.values(), default=0)
+    if longest <= shortest * (1 + LENGTH_TOLERANCE):
         return
-    shortest = min(trained.values())
     longer = [run_id for run_id, step in trained.items() if step > shortest * (1 + LENGTH_TOLERANCE)]
-    if not longer:
-        return
-    shorter = [run_id for run_id in trained if run_id not in longer]
-    shares = [round(100 * (trained[run_id] / shortest - 1)) for run_id in longer]
-    share = f"{shares[0]} %" if len(set(shares)) == 1 else f"{min(shares)} to {max(shares)} %"
-    text = f"{_named(longer, names)} trained {share} longer than {_named(shorter, names)} ({shortest} steps)"
-    text += "".join(_at_common_step(metric, names) for metric in metrics[:1])
-    yield Note("unequal_length", "warning", text, tuple(longer))
+    shorter = [run_id for run_id, step in trained.items() if step < longest / (1 + LENGTH_TOLERANCE)]
+    # Those in the minority are the ones a reader has to look at.
+    if len(longer) <= len(trained) / 2:
+        told, shares = longer, [trained[run_id] / shortest - 1 for run_id in longer]
+        text = f"{_named(longer, names)} trained {_percent(shares)} longer than the shortest ({shortest} steps)"
+    else:
+        told, shares = shorter, [1 - trained[run_id] / longest for run_id in shorter]
+        text = f"{_named(shorter, names)} trained {_percent(shares)} less than the longest ({longest} steps)"
+    text += "".join(_at_common_step(metric, groups, names) for metric in metrics[:1])
+    yield Note("unequal_length", "warning", text, tuple(told))
 
 
-def _at_common_step(metric: MetricComparison, names: Mapping[str, str]) -> str:
-    values = ", ".join(
-        f"{names[score.run_id]} {_number(score.common.value)}" for score in metric.runs[:MAX_NAMED] if score.common
-    )
-    more = f" and {len(metric.runs) - MAX_NAMED} more" if len(metric.runs) > MAX_NAMED else ""
+def _percent(shares: Sequence[float]) -> str:
+    low, high = round(100 * min(shares)), round(100 * max(shares))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _at_common_step(metric: MetricComparison, groups: Sequence[ReplicateGroup], names: Mapping[str, str]) -> str:
+    common = {score.run_id: score.common.value for score in metric.runs if score.common}
+    if len(common) <= MAX_NAMED:
+        parts = [f"{_number(value)} ({names[run_id]})" for run_id, value in common.items()]
+    else:
+        means = [(group.label, _common_mean(group, common)) for group in groups]
+        parts = [f"{_number(mean)} ({label})" for label, mean in means if mean is not None]
+    more = f" and {len(parts) - MAX_NAMED} more" if len(parts) > MAX_NAMED else ""
+    values = ", ".join(parts[:MAX_NAMED])
     return f"; at the last common step, {metric.common_step}, {metric.name} is {values}{more}"
+
+
+def _common_mean(group: ReplicateGroup, common: Mapping[str, float]) -> float | None:
+    return aggregate(common[run.run_id] for run in group.runs if run.run_id in common).mean
 
 
 def _nonfinite(

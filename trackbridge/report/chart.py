@@ -77,7 +77,7 @@ NARROW = Size(370, 300, 2000)
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The plot area in pixels, and the two scales that fill it."""
+    """The plot area in pixels, the two scales that fill it, and into how many buckets a long curve is folded."""
 
     left: float
     top: float
@@ -85,6 +85,7 @@ class _Frame:
     bottom: float
     x: Scale
     y: Scale
+    n_buckets: int
 
     def across(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         return self.left + self.x.place(steps.astype(np.float64)) * (self.right - self.left)
@@ -114,11 +115,12 @@ def draw_chart(chart: Chart, *, size: Size = WIDE, y_scale: type[LinearScale] | 
         bottom=size.height + legend_height - 42,
         x=_step_axis(steps),
         y=y_scale.covering(values),
+        n_buckets=_buckets(chart, size),
     )
     body = [
         *_axes(frame, chart, y_scale.note),
         *(_band(band, frame) for band in chart.bands),
-        *_lines(chart.lines, frame, size),
+        *_lines(chart.lines, frame),
         *(_end_labels(chart.lines, named, frame) if beside and len(named) > 1 else (legend_rows,)),
     ]
     return _document(chart, size.width, size.height + legend_height, "".join(body))
@@ -183,20 +185,25 @@ def _axes(frame: _Frame, chart: Chart, note: str) -> Iterator[str]:
     yield element("text", text(chart.x_title), x=middle, y=frame.bottom + 35, text_anchor="middle", class_="m")
 
 
-def _lines(lines: Sequence[Line], frame: _Frame, size: Size) -> Iterator[str]:
-    room = int(min(frame.right - frame.left, size.max_points / max(1, len(lines)) / 2))
+def _buckets(chart: Chart, size: Size) -> int:
+    # A bucket is two points of a curve, and a band has two curves.
+    n_curves = max(1, len(chart.lines) + 2 * len(chart.bands))
+    return max(20, min(size.width, size.max_points // (2 * n_curves)))
+
+
+def _lines(lines: Sequence[Line], frame: _Frame) -> Iterator[str]:
     # Thin lines first, so that the means lie on top of the runs they are made of.
     for line in sorted(lines, key=lambda line: line.weight == "bold"):
-        yield from _line(line, frame, max(20, room))
+        yield from _line(line, frame)
         yield from _non_finite_marks(line, frame)
     for line in lines:
         if line.best is not None:
             yield _best_mark(line, line.best, frame)
 
 
-def _line(line: Line, frame: _Frame, n_buckets: int) -> Iterator[str]:
+def _line(line: Line, frame: _Frame) -> Iterator[str]:
     paths = []
-    for steps, values in _finite_stretches(line, n_buckets):
+    for steps, values in _finite_stretches(line, frame.n_buckets):
         x, y = frame.across(steps), frame.down(values)
         if len(steps) == 1:
             # A stretch of one point has no length to draw: it is shown as a dot.
@@ -224,14 +231,12 @@ def _finite_stretches(line: Line, n_buckets: int) -> Iterator[tuple[NDArray[np.i
 
 
 def _non_finite_marks(line: Line, frame: _Frame) -> Iterator[str]:
-    """A cross for NaN, an arrow for an infinity, at the edge of the plot; neighbours within 7 pixels are one mark."""
-    last = -np.inf
-    for index in np.flatnonzero(~np.isfinite(line.values)):
+    """A cross for NaN, an arrow for an infinity, at the edge of the plot; of neighbours within 7 pixels, the first."""
+    places = np.flatnonzero(~np.isfinite(line.values))
+    across = frame.across(line.steps[places])
+    _, first = np.unique(across // 7, return_index=True)
+    for index, x in zip(places[first].tolist(), across[first].tolist(), strict=True):
         step, value = int(line.steps[index]), float(line.values[index])
-        x = float(frame.across(line.steps[index : index + 1])[0])
-        if x - last < 7:
-            continue
-        last = x
         y, shape = _mark(value, frame)
         yield element(
             "path",
@@ -278,7 +283,8 @@ def _band(band: Band, frame: _Frame) -> str:
 
 
 def _outline(frame: _Frame, steps: NDArray[np.int64], low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
-    above, below = min_max_indices(steps, high, 200), min_max_indices(steps, low, 200)[::-1]
+    above = min_max_indices(steps, high, frame.n_buckets)
+    below = min_max_indices(steps, low, frame.n_buckets)[::-1]
     x = np.concatenate([frame.across(steps[above]), frame.across(steps[below])])
     return line_path(x, np.concatenate([frame.down(high[above]), frame.down(low[below])])) + "z"
 

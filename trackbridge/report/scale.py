@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -78,6 +79,8 @@ class LogScale:
         return (np.log10(positive) - self.low) / (self.high - self.low)
 
     def ticks(self, n: int) -> list[Tick]:
+        if self.high - self.low < 1:
+            return LinearScale(10**self.low, 10**self.high).ticks(n)
         decades = range(math.floor(self.low), math.ceil(self.high) + 1)
         multiples = (1, 2, 5) if self.high - self.low < n / 3 else (1,)
         every = max(1, math.ceil(len(decades) / max(1, n)))
@@ -85,8 +88,9 @@ class LogScale:
         return [Tick(value, f"{value:g}") for value in values if self.low <= math.log10(value) <= self.high]
 
 
-def suitable_scale(values: NDArray[np.float64]) -> type[LinearScale] | type[LogScale]:
+def suitable_scale(curves: Sequence[NDArray[np.float64]]) -> type[LinearScale] | type[LogScale]:
     """A log scale where all values are above zero and span more than three decades, else a linear one."""
+    values = np.concatenate([np.empty(0), *curves])
     finite = values[np.isfinite(values)]
     spans_decades = len(finite) > 0 and finite.min() > 0 and finite.max() / finite.min() > 1000
     return LogScale if spans_decades else LinearScale

@@ -1,0 +1,169 @@
+"""
+A comparison as one HTML file: no script, no second file, no address. It opens from a mail, a CI artifact or a
+folder, in light and in dark, on a phone as on a desk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+
+from trackbridge import __version__
+from trackbridge.compare.comparison import Comparison
+from trackbridge.report.chart import NARROW, WIDE, Size, draw_chart
+from trackbridge.report.curves import metric_chart
+from trackbridge.report.markup import element, text
+from trackbridge.report.palette import colour, palette_css
+from trackbridge.report.scale import suitable_scale
+from trackbridge.report.tables import (
+    AT_WORDS,
+    Cell,
+    Column,
+    Table,
+    folded_differences_table,
+    group_text,
+    groups_table,
+    runs_table,
+    settings_table,
+)
+
+MAX_TABLE_METRICS = 6
+MAX_CHARTS = 6
+MAX_CARDS = 6
+# All charts of a page share these, so that a page of many long runs still fits in a mail.
+MAX_POINTS_WIDE = 14_000
+MAX_POINTS_NARROW = 6_000
+
+_BREAKS = re.compile(r"([./_=,])(?=\w)")
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """The whole page: headline, notes, scores by group, what differs, curves, scores by run."""
+    metrics = list(comparison.metrics)[:MAX_TABLE_METRICS]
+    title = _title(comparison)
+    body = "".join(
+        [
+            element("header", element("h1", text(title)), element("p", text(_subtitle(comparison, metrics)))),
+            _cards(comparison, metrics),
+            _notes(comparison),
+            _section(groups_table(comparison, metrics)) if metrics else "",
+            _section(settings_table(comparison)),
+            _section(folded_differences_table("Environment", comparison.diff.in_section("environment"))),
+            _curves(comparison, metrics),
+            _section(runs_table(comparison, metrics)),
+            element("footer", text(f"trackbridge {__version__}")),
+        ]
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<title>{text(title)}</title><style>{palette_css(':root')}{_stylesheet()}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
+    )
+
+
+def table_html(table: Table) -> str:
+    """A table in a frame that scrolls by itself where the page is narrower."""
+    head = element(
+        "tr", *(element("th", text(column.title), scope="col", class_=_side(column)) for column in table.columns)
+    )
+    rows = [
+        element("tr", _name_cell(row[0]), *(_cell(*pair) for pair in zip(row[1:], table.columns[1:], strict=True)))
+        for row in table.rows
+    ]
+    return element(
+        "div",
+        element("table", element("thead", head), element("tbody", *rows)),
+        class_="scroll",
+        role="region",
+        tabindex="0",
+        aria_label=table.title,
+    )
+
+
+def _title(comparison: Comparison) -> str:
+    runs = f"{len(comparison.runs)} run" + ("" if len(comparison.runs) == 1 else "s")
+    projects = ", ".join(sorted({run.project for run in comparison.runs}))
+    studies = {run.group for run in comparison.runs}
+    study = studies.pop() if len(studies) == 1 else None
+    groups = f" in {len(comparison.groups)} groups" if len(comparison.groups) > 1 else ""
+    return f"{projects}{f' / {study}' if study else ''}: {runs}{groups}"
+
+
+def _subtitle(comparison: Comparison, metrics: Sequence[str]) -> str:
+    if not metrics:
+        return "No metric was logged."
+    better = "lower" if comparison.metrics[metrics[0]].lower_is_better else "higher"
+    return f"Compared by {metrics[0]} ({better} is better), each run {AT_WORDS[comparison.at]}."
+
+
+def _cards(comparison: Comparison, metrics: Sequence[str]) -> str:
+    if not metrics or len(comparison.groups) > MAX_CARDS:
+        return ""
+    cards = []
+    for style, score in enumerate(comparison.metrics[metrics[0]].groups):
+        runs = f"{score.n_runs} run" + ("" if score.n_runs == 1 else "s")
+        cards.append(
+            element(
+                "div",
+                element("div", text(score.label), class_="label"),
+                element("div", text(group_text(score)), class_="score"),
+                element("div", text(f"{metrics[0]} over {runs}"), class_="muted"),
+                class_="card",
+                style=f"border-left-color:{colour(style)}",
+            )
+        )
+    return element("div", *cards, class_="cards")
+
+
+def _notes(comparison: Comparison) -> str:
+    items = [element("li", text(note.text), class_=note.level) for note in comparison.notes]
+    return element("ul", *items, class_="notes") if items else ""
+
+
+def _curves(comparison: Comparison, metrics: Sequence[str]) -> str:
+    drawn = [name for name in metrics if any(score.n > 1 for score in comparison.metrics[name].runs)][:MAX_CHARTS]
+    charts = [element("figure", *_chart_in_both_sizes(comparison, name, len(drawn))) for name in drawn]
+    if not charts:
+        return ""
+    words = "Bold: mean of a group, with a band of one standard deviation, as far as all its runs go."
+    caption = element("p", text(f"{words} Thin: single runs; a dot marks each run's best."), class_="muted")
+    return element("section", element("h2", "Curves"), caption, *charts)
+
+
+def _chart_in_both_sizes(comparison: Comparison, metric: str, n_charts: int) -> Iterator[str]:
+    chart = metric_chart(comparison, metric)
+    y_scale = suitable_scale([line.values for line in chart.lines])
+    for size, points, name in ((WIDE, MAX_POINTS_WIDE, "wide"), (NARROW, MAX_POINTS_NARROW, "narrow")):
+        fitted = Size(size.width, size.height, points // n_charts)
+        yield element("div", draw_chart(chart, size=fitted, y_scale=y_scale), class_=name)
+
+
+def _section(table: Table) -> str:
+    if not table.rows:
+        return ""
+    caption = element("p", text(table.caption), class_="muted") if table.caption else ""
+    return element("section", element("h2", text(table.title)), caption, table_html(table))
+
+
+def _name_cell(cell: Cell) -> str:
+    swatch = element("i", "", style=f"background:{colour(cell.style)}") if cell.style is not None else ""
+    # Names of keys and groups have no spaces: a narrow column may break them after their signs.
+    return element("th", swatch, _BREAKS.sub(r"\1<wbr>", text(cell.text)), scope="row")
+
+
+def _cell(cell: Cell, column: Column) -> str:
+    tone = "" if cell.tone == "plain" else cell.tone
+    return element("td", text(cell.text), class_=" ".join(filter(None, (_side(column), tone))))
+
+
+def _side(column: Column) -> str:
+    return "right" if column.align == "right" else ""
+
+
+def _stylesheet() -> str:
+    return files("trackbridge.report").joinpath("page.css").read_text(encoding="utf-8")

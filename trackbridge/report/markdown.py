@@ -1,0 +1,56 @@
+"""A comparison and a diff as GitHub-flavoured Markdown, for a comment on a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import get_args
+
+from trackbridge.compare.comparison import Comparison
+from trackbridge.compare.diff import RunDiff, Section
+from trackbridge.report.tables import Table, groups_table, run_differences_table, runs_table, settings_table
+from trackbridge.report.text import printable
+
+# "@" is among them since a run named after a person must not call that person to the pull request.
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&@])")
+
+
+def comparison_markdown(comparison: Comparison, metrics: Sequence[str]) -> str:
+    """Scores by group, what differs, scores by run and the notes, with a final newline."""
+    tables = [groups_table(comparison, metrics), settings_table(comparison), runs_table(comparison, metrics)]
+    notes = [f"- {'**' if note.level == 'warning' else ''}{escaped(note.text)}" for note in comparison.notes]
+    notes = [note + "**" if note.startswith("- **") else note for note in notes]
+    parts = [table_markdown(table) for table in tables if table.rows]
+    return "\n\n".join(["\n".join(notes), *parts] if notes else parts) + "\n"
+
+
+def diff_markdown(diff: RunDiff) -> str:
+    """The visible differences by section, with a final newline."""
+    parts = [
+        table_markdown(run_differences_table(section.capitalize(), diff, differences))
+        for section in get_args(Section)
+        if (differences := diff.in_section(section))
+    ]
+    return "\n\n".join(parts or ["No difference."]) + "\n"
+
+
+def table_markdown(table: Table) -> str:
+    """One table under a heading."""
+    return "\n".join(_lines(table))
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[1])};", printable(text))
+
+
+def _lines(table: Table) -> Iterator[str]:
+    yield f"#### {escaped(table.title)}"
+    yield ""
+    yield "| " + " | ".join(escaped(column.title) for column in table.columns) + " |"
+    yield "|" + "|".join("---:" if column.align == "right" else "---" for column in table.columns) + "|"
+    for row in table.rows:
+        yield "| " + " | ".join(escaped(cell.text) for cell in row) + " |"
+    if table.caption:
+        yield ""
+        yield escaped(table.caption)

@@ -1,0 +1,222 @@
+"""
+The tables of a comparison as plain cells: the terminal, Markdown and HTML lay out the same ones.
+
+Cells hold text that is not escaped yet; who lays a table out escapes it for where it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from trackbridge.compare.comparison import Comparison
+from trackbridge.compare.diff import MISSING, Difference, RunDiff, diff_runs
+from trackbridge.compare.groups import seeds_text
+from trackbridge.compare.scores import At, GroupScore, MetricComparison, Point
+from trackbridge.report.text import mean_text, number_text, value_text
+from trackbridge.store.records import RunRecord
+
+Importance: TypeAlias = Literal["essential", "useful", "extra"]
+
+MAX_RUN_COLUMNS = 10
+MAX_GROUP_COLUMNS = 6
+MAX_VALUE_CHARS = 160
+
+AT_WORDS: dict[At, str] = {"best": "at its best", "last": "at its end", "common": "at the last common step"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; where there is no room, `extra` ones go first, then `useful` ones."""
+
+    title: str
+    align: Literal["left", "right"] = "left"
+    importance: Importance = "useful"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text, with the line style it stands for in the charts, and a tone where it wants attention."""
+
+    text: str
+    style: int | None = None
+    tone: Literal["plain", "muted", "good", "bad", "busy", "changed"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A titled table; every row has one cell per column."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
+
+
+_KIND = Column("kind")
+
+
+def groups_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
+    """One row per replicate group: how many runs, and mean and sd of each metric, the range of the first one."""
+    columns = [Column("group", importance="essential"), Column("runs", "right", "essential")]
+    for index, name in enumerate(metrics):
+        columns.append(Column(name, "right", "essential" if index == 0 else "useful"))
+        if index == 0 and comparison.baselines:
+            columns.append(Column("against baseline", "right", "essential"))
+        if index == 0:
+            columns.append(Column("range", "right"))
+    rows = []
+    for index, group in enumerate(comparison.groups):
+        cells = [Cell(group.label, style=index), Cell(str(len(group.runs)))]
+        for place, name in enumerate(metrics):
+            score = comparison.metrics[name].groups[index]
+            cells.append(Cell(group_text(score)))
+            if place == 0 and comparison.baselines:
+                cells.append(Cell(_difference_text(score.difference)))
+            if place == 0:
+                cells.append(Cell(_range_text(score)))
+        rows.append(tuple(cells))
+    caption = f"mean ± standard deviation over runs (n - 1), each run {AT_WORDS[comparison.at]}"
+    return Table("Replicate groups", tuple(columns), tuple(rows), caption)
+
+
+def runs_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
+    """One row per run: what tells it from its replicates, and its scores."""
+    leading = comparison.metrics[metrics[0]] if metrics else None
+    columns = [Column("run", importance="essential")]
+    if leading:
+        columns += [
+            Column(f"best {leading.name}", "right", "essential"),
+            Column("at step", "right"),
+            Column("last", "right", "essential"),
+            Column(f"at step {leading.common_step}", "right", "extra"),
+        ]
+    columns += [Column("seeds"), Column("status"), Column("steps", "right", "extra")]
+    columns += [Column(f"{comparison.at} {name}", "right", "extra") for name in metrics[1:]]
+    columns += [Column("group", importance="extra")]
+    style_of = {run.run_id: index for index, group in enumerate(comparison.groups) for run in group.runs}
+    rows = []
+    for run, name in zip(comparison.runs, comparison.names, strict=True):
+        style = style_of[run.run_id]
+        cells = [Cell(name, style=style)]
+        cells += _leading_cells(leading, run) if leading else []
+        cells += [Cell(seeds_text(run.seeds) or "-"), status_cell(run), Cell(str(steps_trained(run)))]
+        cells += [Cell(_score_text(comparison, metric, run)) for metric in metrics[1:]]
+        rows.append((*cells, Cell(comparison.groups[style].label)))
+    return Table("Runs", tuple(columns), tuple(rows))
+
+
+def settings_table(comparison: Comparison) -> Table:
+    """What differs between the groups: one row per config key, one column per group, or folded where there are many."""
+    between = diff_runs([group.runs[0] for group in comparison.groups])
+    labels = [group.label for group in comparison.groups]
+    title = "What differs between the groups"
+    if len(labels) > MAX_GROUP_COLUMNS:
+        return folded_differences_table(title, between.in_section("config"), unit="groups")
+    return differences_table(title, between.in_section("config"), labels, between.reference)
+
+
+def differences_table(title: str, differences: Sequence[Difference], names: Sequence[str], reference: int) -> Table:
+    """One row per key and one column per run or group; values other than the reference's stand out."""
+    columns = [Column(name, importance="essential") for name in names]
+    rows = [
+        (Cell(one.key), *(_value_cell(one, index, reference) for index in range(len(names))), _kind_cell(one))
+        for one in differences
+    ]
+    return _without_empty_kind(Table(title, (Column("key", importance="essential"), *columns, _KIND), tuple(rows)))
+
+
+def folded_differences_table(title: str, differences: Sequence[Difference], *, unit: str = "runs") -> Table:
+    """One row per key with its distinct values and how many runs or groups have each, however many there are."""
+    columns = (Column("key", importance="essential"), Column("values", importance="essential"), _KIND)
+    rows = [(Cell(one.key), Cell(_folded(one, unit)), _kind_cell(one)) for one in differences]
+    return _without_empty_kind(Table(title, columns, tuple(rows)))
+
+
+def run_differences_table(title: str, diff: RunDiff, differences: Sequence[Difference]) -> Table:
+    """The differences between runs: a column each for up to ten of them, else folded."""
+    if len(diff.names) > MAX_RUN_COLUMNS:
+        return folded_differences_table(title, differences)
+    return differences_table(title, differences, diff.names, diff.reference)
+
+
+def group_text(score: GroupScore) -> str:
+    """A group's mean and sd; says so where some of its runs have no finite value."""
+    partial = f" ({score.scores.n} of {score.n_runs} runs)" if score.scores.n < score.n_runs else ""
+    return mean_text(score.scores.mean, score.scores.sd) + partial
+
+
+def steps_trained(run: RunRecord) -> int:
+    """The last step any metric was logged at."""
+    return max((one.last_step for one in run.metrics.values()), default=0)
+
+
+def status_cell(run: RunRecord) -> Cell:
+    """The run's status, in the tone that belongs to it."""
+    tones: dict[str, Literal["good", "bad", "busy"]] = {"finished": "good", "running": "busy"}
+    return Cell(run.status, tone=tones.get(run.status, "bad"))
+
+
+def _leading_cells(metric: MetricComparison, run: RunRecord) -> list[Cell]:
+    score = metric.run(run.run_id)
+    if score is None:
+        return [Cell("-", tone="muted")] * 4
+    best = score.best
+    return [
+        _point_cell(best),
+        Cell("-" if best is None else str(best.step)),
+        _point_cell(score.last),
+        _point_cell(score.common),
+    ]
+
+
+def _point_cell(point: Point | None) -> Cell:
+    return Cell("-", tone="muted") if point is None else Cell(number_text(point.value))
+
+
+def _score_text(comparison: Comparison, metric: str, run: RunRecord) -> str:
+    score = comparison.metrics[metric].run(run.run_id)
+    point = score.at(comparison.at) if score else None
+    return number_text(point.value if point else None)
+
+
+def _difference_text(difference: float | None) -> str:
+    return "-" if difference is None else f"{difference:+.4g}"
+
+
+def _range_text(score: GroupScore) -> str:
+    if score.scores.n < 2:
+        return "-"
+    return f"{number_text(score.scores.minimum, 3)} – {number_text(score.scores.maximum, 3)}"
+
+
+def _value_cell(difference: Difference, index: int, reference: int) -> Cell:
+    value = difference.values[index]
+    if value is MISSING:
+        return Cell("(absent)", tone="muted")
+    return Cell(_shortened(value), tone="changed" if difference.is_changed(index, reference) else "plain")
+
+
+def _kind_cell(difference: Difference) -> Cell:
+    words = {"changed": "", "missing": "absent in some", "type_only": "type only"}
+    return Cell(words[difference.kind], tone="muted")
+
+
+def _without_empty_kind(table: Table) -> Table:
+    if any(row[-1].text for row in table.rows):
+        return table
+    return replace(table, columns=table.columns[:-1], rows=tuple(row[:-1] for row in table.rows))
+
+
+def _folded(difference: Difference, unit: str) -> str:
+    texts = ["(absent)" if one.value is MISSING else _shortened(one.value) for one in difference.distinct()]
+    counts = [len(one.runs) for one in difference.distinct()]
+    return ", ".join(
+        f"{text} ({count} {unit if count > 1 else unit[:-1]})" for text, count in zip(texts, counts, strict=True)
+    )
+
+
+def _shortened(value: Any) -> str:
+    text = value_text(value)
+    return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"
