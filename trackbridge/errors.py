@@ -10,6 +10,10 @@ The errors trackbridge raises, all under one root:
   x NotFoundError (also a LookupError)  no such run, metric, scope or file; names the nearest known ones
   x JournalWriteError (also an OSError) the disk refused a line and `strict` was asked for
   x MissingDependencyError (also an ImportError)  an extra is not installed; names the install command
+  x DeliveryError                     a tracker did not take what was delivered; training never sees these
+    + TransientDeliveryError          try again later: outage, timeout, rate limit
+    + DeliveryRefused                 this tracker stops until a person mends it: no key, no permission, quota
+    + AdapterBug                      the adapter or its SDK failed in a way nobody foresaw
 
 In a training process only `MisuseError` is raised unless `strict` is set: trouble with the disk is
 counted, warned about once per kind, and recorded as `events_dropped`.
@@ -60,6 +64,26 @@ class MissingDependencyError(TrackbridgeError, ImportError):
     def for_extra(cls, needed_by: str, package: str, extra: str) -> MissingDependencyError:
         """An error that says who needs `package` and how to install it."""
         return cls(f"{needed_by} needs the {package} package: pip install 'trackbridge[{extra}]'")
+
+
+class DeliveryError(TrackbridgeError):
+    """A tracker did not take what was delivered; raised in the relay, never in a training process."""
+
+
+class TransientDeliveryError(DeliveryError):
+    """Try again later: an outage, a timeout, a rate limit. `retry_after_s` is the server's wish, if it had one."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeliveryRefused(DeliveryError):
+    """This tracker stops until a person mends it: no key, no permission, quota; the message names the command."""
+
+
+class AdapterBug(DeliveryError):
+    """The adapter or its SDK failed in a way nobody foresaw; this adapter stops for this run, the others go on."""
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 12) -> str:
