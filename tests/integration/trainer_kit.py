@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
 N_CLASSES = 2
 SENTENCE_LENGTH = 6
@@ -83,3 +83,14 @@ def points(run_folder: Path, name: str) -> dict[int, float]:
 def config(run_folder: Path) -> Mapping[str, Mapping[str, Any]]:
     """The logged config by scope."""
     return {event["scope"]: event["config"] for event in events(run_folder, "config_logged")}
+
+
+class Crash(TrainerCallback):
+    """Fails at one step, as a training does that runs out of memory."""
+
+    def __init__(self, at_step: int) -> None:
+        self.at_step = at_step
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if state.global_step == self.at_step:
+            raise RuntimeError(f"out of memory after step {self.at_step}")

@@ -62,11 +62,13 @@ class TrainerCheckpoints:
         self._run = run
         self._policy = policy
         self._ranking = ranking
+        self._present: dict[Path, int] = {}
         self._scores: dict[str, float] = {}
         self._scores_step = -1
-        self._present: dict[Path, int] = {}
-        self._best_seen: Scored | None = None
-        self._best_kept: Scored | None = None
+        # Scores by which checkpoints are ranked: of this step, the best of any step, the best that is kept.
+        self._latest: Scored | None = None
+        self._best: Scored | None = None
+        self._kept: Scored | None = None
 
     def take_over(self, state: TrainerState, resumed_from: Path) -> None:
         """Know again what an earlier session of the same run saved and kept, up to the step it goes on from."""
@@ -77,24 +79,25 @@ class TrainerCheckpoints:
         for entry in state.log_history:
             scored = self._scored(entry, int(entry["step"]))
             if scored is not None and self._kept_folder(scored.step).is_dir():
-                self._best_kept = self._ranking.better(self._best_kept, scored)
+                self._kept = self._ranking.better(self._kept, scored)
 
     def evaluated(self, metrics: Mapping[str, object], step: int) -> None:
         """Remember the scores of an evaluation; several data sets at one step add up."""
         if step != self._scores_step:
-            self._scores, self._scores_step = {}, step
+            self._scores, self._scores_step, self._latest = {}, step, None
         self._scores.update(scores_of(metrics))
-        self._best_seen = self._ranking.better(self._best_seen, self._scored(metrics, step))
+        self._latest = self._scored(metrics, step) or self._latest
+        self._best = self._ranking.better(self._best, self._latest)
 
     def saved(self, folder: Path, step: int) -> None:
         """Record a checkpoint with what was scored at this very step, and keep it if that is asked for."""
-        scores = self._scores if step == self._scores_step else {}
-        is_new_best = self._best_seen is not None and self._best_seen.step == step
-        keep = self._policy == "all" or (self._policy == "best" and is_new_best and self._beats_kept())
-        self._run.log_checkpoint(folder, step=step, metrics=scores, keep=keep)
+        is_scored = step == self._scores_step
+        is_best = is_scored and self._beats_kept(self._latest)
+        keep = self._policy == "all" or (self._policy == "best" and is_best)
+        self._run.log_checkpoint(folder, step=step, metrics=self._scores if is_scored else {}, keep=keep)
         self._present[folder] = step
-        if keep and self._policy == "best":
-            self._replace_kept()
+        if self._policy == "best" and is_best:
+            self._replace_kept(self._latest)
         self.note_deleted()
 
     def note_deleted(self) -> None:
@@ -109,35 +112,35 @@ class TrainerCheckpoints:
         self.note_deleted()
         if self._policy != "best":
             return
-        if self._best_seen is None and self._best_kept is None:
+        if self._best is None and self._kept is None:
             _logger.warning(
                 "checkpoints='best' kept nothing: no evaluation gave a finite %r. Evaluate during training, and"
                 " name one of its metrics in metric_for_best_model.",
                 self._ranking.key,
             )
-        elif self._beats_kept():
+        elif self._best is not None and self._beats_kept(self._best):
             _logger.warning(
-                "%s was best at step %s, which was never saved, so that checkpoint is not kept. Set"
-                " save_strategy='best', or the same steps for evaluating and saving.",
-                self._ranking.key, self._best_seen.step if self._best_seen else None,
-            )  # fmt: skip
+                "%s was best at step %s, which was never saved or could not be kept. Set save_strategy='best', or"
+                " the same steps for evaluating and saving.",
+                self._ranking.key,
+                self._best.step,
+            )
 
     def _scored(self, metrics: Mapping[str, object], step: int) -> Scored | None:
         score = numbers_of({key: value for key, value in metrics.items() if key == self._ranking.key})
         finite = [value for value in score.values() if math.isfinite(value)]
         return Scored(step, finite[0]) if finite else None
 
-    def _beats_kept(self) -> bool:
-        return self._ranking.better(self._best_kept, self._best_seen) is not self._best_kept
+    def _beats_kept(self, scored: Scored | None) -> bool:
+        return self._ranking.better(self._kept, scored) is not self._kept
 
-    def _replace_kept(self) -> None:
-        earlier, self._best_kept = self._best_kept, self._best_seen
+    def _replace_kept(self, best: Scored | None) -> None:
         # A full disk may have refused the new copy: then the earlier best is all there is.
-        is_kept = self._best_kept is not None and self._kept_folder(self._best_kept.step).is_dir()
-        if not is_kept:
-            self._best_kept = earlier
-        elif earlier is not None:
-            drop_kept(self._run, step=earlier.step)
+        if best is None or not self._kept_folder(best.step).is_dir():
+            return
+        if self._kept is not None and self._kept.step != best.step:
+            drop_kept(self._run, step=self._kept.step)
+        self._kept = best
 
     def _kept_folder(self, step: int) -> Path:
         return files_folder(self._run.path) / "checkpoints" / f"step-{step}"

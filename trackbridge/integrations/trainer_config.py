@@ -7,7 +7,7 @@ one flat namespace let overwrite each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -23,13 +23,14 @@ def trainer_config(args: TrainingArguments, state: TrainerState, model: object) 
     `trainer` holds what changes results and stands in no argument: the number of threads changes the
     last bits of every sum on a CPU, the number of processes changes the batch.
     """
-    scopes = {
-        "training_arguments": args.to_dict(),
-        "model": _model_config(model),
-        "peft": _peft_config(model),
-        "trial": dict(state.trial_params or {}),
-        "trainer": {"torch_threads": torch.get_num_threads(), "processes": args.world_size},
+    readers: dict[str, Callable[[], dict[str, Any]]] = {
+        "training_arguments": args.to_dict,
+        "model": lambda: _model_config(model),
+        "peft": lambda: _peft_config(model),
+        "trial": lambda: dict(state.trial_params or {}),
+        "trainer": lambda: {"torch_threads": torch.get_num_threads(), "processes": args.world_size},
     }
+    scopes = {scope: _read(reader) for scope, reader in readers.items()}
     return {scope: config for scope, config in scopes.items() if config}
 
 
@@ -39,8 +40,21 @@ def seeds_in_force(args: TrainingArguments) -> Seeds:
     Without a `data_seed` the order of the data follows the last `torch.manual_seed`, as dropout does,
     and that need not be `args.seed`: torch is asked, not the arguments.
     """
-    seed = torch.initial_seed()
-    return Seeds(data=seed if args.data_seed is None else args.data_seed, dropout=seed)
+    last = torch.initial_seed()
+    data = last if args.data_seed is None else args.data_seed
+    return Seeds(data=_recordable(data), dropout=_recordable(last))
+
+
+def _recordable(seed: int) -> int | None:
+    # torch takes 64 bits, numpy and the record 32: a wider seed is left open rather than cut.
+    return seed if 0 <= seed < 2**32 else None
+
+
+def _read(reader: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return reader()
+    except Exception as error:  # noqa: BLE001 - other people's `to_dict`; the record itself tells what went wrong
+        return {"could_not_be_read": repr(error)}
 
 
 def _model_config(model: object) -> dict[str, Any]:

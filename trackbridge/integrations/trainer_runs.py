@@ -6,6 +6,7 @@ A run of the user's is never opened and never finished here: its status is its c
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,14 +81,14 @@ class OwnRuns:
 
     def begin(self, args: TrainingArguments, state: TrainerState) -> Run:
         """A run for a training that begins; one that an evaluation just before opened is taken."""
-        run = self._run
-        if run is not None and not run.is_closed:
-            if not self._is_training and state.global_step == 0 and not state.is_hyper_param_search:
-                self._state, self._is_training = state, True
-                return run
-            self._close_abandoned(run)
-        self._run, self._state, self._is_training = self._start(args, state), state, True
-        return self._run
+        run = self._run if self._is_waiting_for(state) else None
+        if run is None:
+            self._close_open_run()
+            run = self._start(args, state)
+        self._run, self._state, self._is_training = run, state, True
+        # Registered after the safety nets of the run itself, so called before them: they would say "finished".
+        atexit.register(self._close_open_run)
+        return run
 
     @contextmanager
     def run_of(self, args: TrainingArguments, state: TrainerState) -> Iterator[Run | None]:
@@ -95,12 +96,10 @@ class OwnRuns:
 
         For an evaluation before any training a new one begins, and the `train()` that follows takes it.
         """
+        if self._run is None or not self._is_of(state):
+            self._close_open_run()
+            self._run, self._state = self._start(args, state), state
         run = self._run
-        if run is None or not self._is_of(state):
-            if run is not None and not run.is_closed:
-                self._close_abandoned(run)
-            run = self._run = self._start(args, state)
-            self._state, self._is_training = state, False
         if not run.is_closed:
             yield run
             return
@@ -116,18 +115,26 @@ class OwnRuns:
         if state.is_hyper_param_search and state.global_step < state.max_steps and not control.should_training_stop:
             self._run.set_tags(*self._tags, "pruned")
         self._is_training = False
+        atexit.unregister(self._close_open_run)
         self._run.finish()
+
+    def _is_waiting_for(self, state: TrainerState) -> bool:
+        is_open = self._run is not None and not self._run.is_closed and not self._is_training
+        return is_open and state.global_step == 0 and not state.is_hyper_param_search
 
     def _is_of(self, state: TrainerState) -> bool:
         return state is self._state
 
-    def _close_abandoned(self, run: Run) -> None:
-        if not self._is_training:
-            run.finish()
+    def _close_open_run(self) -> None:
+        if self._run is None or self._run.is_closed:
             return
-        # Trainer tells no callback about an exception; that another training begins is the first sign of it.
+        if not self._is_training:
+            self._run.finish()
+            return
+        # Trainer tells no callback about an exception: that something else begins is the first sign of it.
         step = self._state.global_step if self._state is not None else 0
-        run.finish("failed", error=f"train() stopped after step {step} without reaching its end")
+        self._run.finish("failed", error=f"train() stopped after step {step} without reaching its end")
+        self._is_training = False
 
     def _start(self, args: TrainingArguments, state: TrainerState) -> Run:
         return start_run(

@@ -1,0 +1,172 @@
+"""The runs below a root: list them, find one, read its points and its curves."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from trackbridge.errors import MisuseError, NotFoundError, nearest
+from trackbridge.settings import load_settings
+from trackbridge.store.curves import DEFAULT_PIXELS, Curve
+from trackbridge.store.index import Index, IndexTrouble, open_index, successor
+from trackbridge.store.liveness import Liveness
+from trackbridge.store.records import RunRecord, RunStatus, Series
+from trackbridge.store.refresh import refresh
+from trackbridge.store.scan import RootScan
+from trackbridge.store.stored import from_stored
+from trackbridge.store.zoom import zoom
+
+_Answer = TypeVar("_Answer")
+_MAX_CANDIDATES = 10
+
+
+def open_store(root: str | Path | None = None) -> Store:
+    """The runs below `root` (setting `root`, by default `./trackbridge-runs`).
+
+    Reading makes one file, `.trackbridge-index.sqlite3` in the root, which may be deleted at any time; where it
+    cannot be written, the same is kept in memory.
+
+    Raises:
+        NotFoundError: there is no such folder.
+        SettingsError: a setting has a value it cannot have.
+    """
+    settings = load_settings(root=root)
+    folder = Path(os.path.abspath(settings.root))
+    if not folder.is_dir():
+        raise NotFoundError(
+            f"there is no folder {str(folder)!r} to read runs from: pass root=, set TRACKBRIDGE_ROOT, or record a run"
+        )
+    return Store(folder, Liveness(settings.lost_after_s))
+
+
+class Store:
+    """The runs below one root, read anew with every call of `runs`, `run` and `projects`. Safe for threads."""
+
+    def __init__(self, root: Path, liveness: Liveness) -> None:
+        self.root = root
+        self._liveness = liveness
+        self._scan = RootScan(root)
+        self._index = open_index(root)
+        self._lock = threading.RLock()
+        # The records as of one generation of one index; while nothing changes they are handed out again.
+        self._read: tuple[Index, int, Sequence[RunRecord]] | None = None
+
+    def runs(
+        self, project: str | None = None, group: str | None = None, status: RunStatus | None = None
+    ) -> list[RunRecord]:
+        """The runs of a project, a group, a status, or all of them; oldest first.
+
+        Raises:
+            MisuseError: there is no such status.
+        """
+        if status is not None and status not in get_args(RunStatus):
+            raise MisuseError(f"there is no status {status!r}{nearest(status, get_args(RunStatus))}")
+        records = map(self._judged, self._ask(self._records))
+        return [
+            record
+            for record in records
+            if project in (None, record.project) and group in (None, record.group) and status in (None, record.status)
+        ]
+
+    def run(self, selector: str) -> RunRecord:
+        """The run with this id, this name, or the only one whose id begins so.
+
+        Raises:
+            NotFoundError: no run, or more than one; names those it could be.
+        """
+        records = self._ask(self._records)
+        by_id = [record for record in records if record.run_id == selector]
+        by_name = [record for record in records if record.name == selector]
+        by_prefix = [record for record in records if selector and record.run_id.startswith(selector)]
+        found = by_id or by_name or by_prefix
+        if len(found) == 1:
+            return self._judged(found[0])
+        if not found:
+            known = nearest(selector, [record.name for record in records])
+            raise NotFoundError(f"no run below {self.root} has the id or name {selector!r}{known}")
+        raise NotFoundError(f"{selector!r} could be {len(found)} runs; pass an id: {_candidates(found)}")
+
+    def projects(self) -> list[str]:
+        """The names of the projects that have runs, in alphabetical order."""
+        return sorted({record.project for record in self._ask(self._records)})
+
+    def curve(
+        self,
+        run: RunRecord,
+        metric: str,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
+        pixels: int = DEFAULT_PIXELS,
+    ) -> Curve:
+        """A metric for a picture `pixels` wide, from step `start` to step `stop`, both included.
+
+        The lowest and the highest value in every pixel column are kept, so no spike is lost; few points are given
+        as they are. It is read from the index as of the last listing, in milliseconds whatever the length.
+
+        Raises:
+            NotFoundError: the run has no such metric, or is gone.
+            MisuseError: `pixels` is less than 1.
+        """
+        if pixels < 1:
+            raise MisuseError(f"pixels is {pixels}; expected the width of a picture, such as {DEFAULT_PIXELS}")
+        if metric not in run.metrics:
+            raise NotFoundError(f"run {run.name!r} has no metric {metric!r}{nearest(metric, run.metrics)}")
+        folder = self._folder_of(run)
+        return self._ask(lambda index: zoom(index, folder, metric, start, stop, pixels))
+
+    def close(self) -> None:
+        """Give the index file back; the records keep what they have, but can load no more points."""
+        self._index.close()
+
+    def _records(self, index: Index) -> Sequence[RunRecord]:
+        refresh(index, self._scan)
+        generation = index.generation()
+        if self._read is None or self._read[:2] != (index, generation):
+            records = [
+                from_stored(stored, os.path.join(self.root, folder), partial(self._series, folder))
+                for folder, stored in index.records()
+            ]
+            self._read = index, generation, sorted(records, key=lambda record: (record.started_ns, record.path))
+        return self._read[2]
+
+    def _series(self, folder: str, metric: str) -> Series:
+        streams = self._ask(lambda index: index.streams(folder, metric))
+        if not streams:
+            raise NotFoundError(f"the points of {metric!r} are gone: {folder} below {self.root} was deleted or changed")
+        return self._ask(lambda index: index.series(streams))
+
+    def _judged(self, record: RunRecord) -> RunRecord:
+        if record.status != "running" or not record.sessions or self._liveness.is_alive(record.sessions[-1]):
+            return record
+        return replace(record, status="lost")
+
+    def _folder_of(self, run: RunRecord) -> str:
+        return Path(run.path).relative_to(self.root).as_posix()
+
+    def _ask(self, question: Callable[[Index], _Answer]) -> _Answer:
+        with self._lock:
+            while True:
+                try:
+                    return question(self._index)
+                except IndexTrouble as trouble:
+                    self._recover(trouble)
+
+    def _recover(self, trouble: Exception) -> None:
+        # An index in memory has no successor: its trouble is raised, so this ends.
+        self._index = successor(self._index, trouble)
+        try:
+            refresh(self._index, self._scan)
+        except IndexTrouble as again:
+            self._recover(again)
+
+
+def _candidates(records: Sequence[RunRecord]) -> str:
+    shown = ", ".join(f"{record.run_id} ({record.project}/{record.name})" for record in records[-_MAX_CANDIDATES:])
+    older = len(records) - _MAX_CANDIDATES
+    return shown + (f", and {older} older ones" if older > 0 else "")
