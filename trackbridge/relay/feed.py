@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,8 +72,7 @@ class Feed:
     def take(self, limit: int) -> Batch:
         """Up to `limit` new rows in the order of time; none when nothing new is written."""
         self._look_for_files()
-        rows = [Row(self._next_row + number, event) for number, event in enumerate(self._merged(limit))]
-        return self._batch(rows)
+        return self._batch(self._merged(limit, {}))
 
     def take_again(self, ends: Mapping[str, int]) -> Batch:
         """The batch that ended at these sequence numbers: the same rows with the same numbers as the first time.
@@ -80,19 +80,10 @@ class Feed:
         Writers that appeared since have no part in it.
         """
         self._look_for_files()
-        events: list[AnyEvent] = []
-        held: list[tuple[int, str, int, AnyEvent]] = []
-        for name, end in ends.items():
-            file = self._files[name]
-            while file.next_seq < end and file.read_block():
-                if file.waiting[0].seq >= end:
-                    break
-                event = file.take()
-                held.append((event.t, name, event.seq, event))
-        events = [event for *_, event in sorted(held, key=lambda item: item[:3])]
-        return self._batch([Row(self._next_row + number, event) for number, event in enumerate(events)])
+        return self._batch(self._merged(sys.maxsize, {name: ends.get(name, 0) for name in self._files}))
 
-    def _batch(self, rows: list[Row]) -> Batch:
+    def _batch(self, events: Iterable[AnyEvent]) -> Batch:
+        rows = [Row(number, event) for number, event in enumerate(events, start=self._next_row)]
         self._next_row += len(rows)
         return Batch(rows, {name: file.mark for name, file in self._files.items()})
 
@@ -102,9 +93,13 @@ class Feed:
                 mark = self._marks.get(path.name, Mark())
                 self._files[path.name] = _File(path, mark.position, mark.position, mark.seq)
 
-    def _merged(self, limit: int) -> Iterator[AnyEvent]:
+    def _merged(self, limit: int, ends: Mapping[str, int]) -> Iterator[AnyEvent]:
         for _ in range(limit):
-            heads = [(file.waiting[0].t, name) for name, file in self._files.items() if file.read_block()]
+            heads = [
+                (file.waiting[0].t, name)
+                for name, file in self._files.items()
+                if file.read_block() and file.waiting[0].seq < ends.get(name, sys.maxsize)
+            ]
             if not heads:
                 return
             yield self._files[min(heads)[1]].take()
