@@ -119,6 +119,15 @@ class Adapter(Protocol):
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
 
+    def __init__(
+        self,
+        *,
+        mode: Literal["online", "offline"] = "online",
+        folder: Path | None = None,
+        checkpoints: Literal["none", "best", "all"] = "none",
+    ) -> None:
+        """`folder` is where offline files go (default `<run folder>/offline/<name>`); `checkpoints` are uploaded."""
+
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
         """Create the run at the tracker, or take it up again where `remote` says; idempotent by `run.run_id`."""
 
