@@ -10,13 +10,17 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from trackbridge.errors import SettingsError, nearest
 
 PREFIX = "TRACKBRIDGE_"
+
+
+def _split_at_commas(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -28,6 +32,11 @@ class Settings(BaseModel):
     strict: bool = Field(False, description="raise when the disk refuses a line, instead of counting it")
     capture_environment: bool = Field(True, description="record packages, git state and hardware at the start")
     patch_limit_bytes: int = Field(1_000_000, ge=0, description="largest uncommitted git diff that is kept")
+    to: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
+        (), description="where runs are delivered while they run, such as wandb,comet"
+    )
+    system: bool = Field(False, description="sample CPU, memory and GPU of the training, also without delivery")
+    finish_timeout_s: float = Field(30.0, ge=0, description="how long finish() waits for delivery")
     lost_after_s: float = Field(900.0, gt=0, description="silence after which a run on another host counts as lost")
 
 
@@ -61,6 +70,12 @@ def launcher_rank() -> tuple[int, int]:
     """Rank and world size as torchrun and accelerate tell them; (0, 1) where they do not."""
     rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
     return (int(rank), int(size)) if rank.isdigit() and size.isdigit() else (0, 1)
+
+
+def relay_environment() -> dict[str, str]:
+    """The environment for a relay: without the variables that would tie it to this process's own trackers or rank."""
+    foreign = {"WANDB_SERVICE", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+    return {name: value for name, value in os.environ.items() if name not in foreign}
 
 
 def reproducibility_variables() -> dict[str, str]:

@@ -27,7 +27,7 @@ Status: TypeAlias = Literal["finished", "failed", "killed"]
 
 MediaType: TypeAlias = Literal["image", "table", "histogram", "text", "plotly"]
 
-WriterRole: TypeAlias = Literal["main", "rank", "child", "import"]
+WriterRole: TypeAlias = Literal["main", "rank", "child", "import", "system"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

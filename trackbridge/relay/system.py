@@ -50,7 +50,7 @@ class SystemSampler:
         record = self._read_record()
         session = record.sessions[-1]
         try:
-            process, gpus = _process(session.pid), _Gpus()
+            family, gpus = _Family(session.pid), _Gpus()
         except MissingDependencyError as error:
             _log.warning("%s", error)
             return 0
@@ -64,33 +64,86 @@ class SystemSampler:
             if time.monotonic() >= due:
                 due = time.monotonic() + self._every_s
                 step = max(0, (time.time_ns() - session.started_ns) // 1_000_000_000)
-                count += journal.append_metrics(step, {**_sample(process), **gpus.sample()}, None)
+                count += journal.append_metrics(step, {**_machine(), **family.sample(), **gpus.sample()}, None)
             self._sleep(min(LOOK_EVERY_S, self._every_s))
         journal.close()
         return count
 
 
-def _process(pid: int) -> psutil.Process:
-    try:
-        import psutil
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("sampling system metrics", "psutil", "system") from error
-    return psutil.Process(pid)
-
-
-def _sample(process: psutil.Process) -> dict[str, float]:
+def _machine() -> dict[str, float]:
     import psutil
 
-    values: dict[str, float] = {
+    return {
         "system/cpu_percent": psutil.cpu_percent(),
         "system/memory_percent": psutil.virtual_memory().percent,
-        "system/disk_percent": psutil.disk_usage("/").percent,
+        "system/disk_percent": psutil.disk_usage(str(Path.cwd())).percent,
     }
-    # The process, or a child of it, may end between two questions.
-    with suppress(psutil.Error):
-        family = [process, *process.children(recursive=True)]
-        values["system/process_memory_mib"] = sum(_or_zero(one.memory_info).rss for one in family) / _MIB
-        values["system/process_cpu_percent"] = sum(_or_zero(one.cpu_percent) for one in family)
-        values["system/process_threads"] = float(sum(_or_zero(one.num_threads) for one in family))
-        values["system/processes"] = float(len(family))
-    return values
+
+
+class _Family:
+    """A process and its children; each is kept, because CPU use is measured from one question to the next."""
+
+    def __init__(self, pid: int) -> None:
+        try:
+            import psutil
+        except ImportError as error:
+            raise MissingDependencyError.for_extra("sampling system metrics", "psutil", "system") from error
+        self._head = psutil.Process(pid)
+        self._known: dict[int, psutil.Process] = {pid: self._head}
+
+    def sample(self) -> dict[str, float]:
+        import psutil
+
+        totals = {"cpu_percent": 0.0, "memory_mib": 0.0, "threads": 0.0, "count": 0.0}
+        for process in self._members():
+            # A process may end between two questions.
+            with suppress(psutil.Error), process.oneshot():
+                totals["cpu_percent"] += process.cpu_percent()
+                totals["memory_mib"] += process.memory_info().rss / _MIB
+                totals["threads"] += process.num_threads()
+                totals["count"] += 1
+        return {f"system/process_{name}": total for name, total in totals.items()}
+
+    def _members(self) -> list[psutil.Process]:
+        import psutil
+
+        with suppress(psutil.Error):
+            for child in self._head.children(recursive=True):
+                self._known.setdefault(child.pid, child)
+        return [process for process in self._known.values() if process.is_running()]
+
+
+class _Gpus:
+    """The GPUs of this machine through NVML; none where there is no driver or no binding for it."""
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+        with suppress(Exception):
+            # No library, no driver, no permission: in every case there is nothing to sample.
+            import pynvml
+
+            pynvml.nvmlInit()
+            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+
+    def sample(self) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for index, handle in enumerate(self._handles):
+            for name, read in _GPU_READINGS.items():
+                # Many boards lack a sensor or two; the others are still read.
+                with suppress(Exception):
+                    values[f"system/gpu_{index}_{name}"] = float(read(_nvml(), handle))
+        return values
+
+
+def _nvml() -> Any:
+    import pynvml
+
+    return pynvml
+
+
+_GPU_READINGS: dict[str, Callable[[Any, Any], float]] = {
+    "use_percent": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
+    "memory_mib": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).used / _MIB,
+    "power_w": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
+    "temperature_c": lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
+}
