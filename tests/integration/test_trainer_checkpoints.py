@@ -71,6 +71,8 @@ def test_rotated_checkpoints_are_recorded_as_deleted(tmp_path: Path) -> None:
     deleted = {event["step"]: event["path"] for event in events(folder, "checkpoint_deleted")}
     assert deleted == {step: str(out / f"checkpoint-{step}") for step in (2, 4, 6)}
     assert sorted(path.name for path in out.glob("checkpoint-*")) == ["checkpoint-10", "checkpoint-8"]
+    record = tb.open_store(tmp_path / "runs").run(folder.name)
+    assert {one.step for one in record.checkpoints if one.deleted} == {2, 4, 6}
 
 
 def test_the_deletion_at_the_very_end_is_recorded_too(tmp_path: Path) -> None:
@@ -119,6 +121,8 @@ def test_a_better_checkpoint_replaces_the_one_kept_before(tmp_path: Path) -> Non
     dropped = [event["path"] for event in events(folder, "checkpoint_deleted")]
     assert dropped == [f"files/checkpoints/step-{step}" for step in (2, 4, 6, 8)]
     assert kept_steps(folder) == [10]
+    record = tb.open_store(tmp_path / "runs").run(folder.name)
+    assert [(one.step, one.kept) for one in record.checkpoints if one.kept] == [(10, "files/checkpoints/step-10")]
 
 
 def test_best_means_what_it_means_to_the_trainer(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 import torch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
+
+# Each train() runs a full garbage collection. Without what the imports made, it takes 10 ms instead of 300.
+gc.collect()
+gc.freeze()
 
 N_CLASSES = 2
 SENTENCE_LENGTH = 6

@@ -31,7 +31,7 @@ MetricName = Literal["mcc", "accuracy", "f1", "pearson"]
 Column = StrictInt | str
 """A column by name, or by number from 1."""
 EvalSetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-SeedValue = Annotated[StrictInt, Field(ge=0)]
+SeedValue = Annotated[StrictInt, Field(ge=0, lt=2**32)]
 
 
 class Block(BaseModel):
@@ -146,6 +146,7 @@ class Training(Block):
     An update is one optimizer step of `batch_size` x `gradient_accumulation` examples per process.
     `warmup` below 1 is a share of all updates, else a number of them. `schedule: constant` stays at
     `learning_rate` after the warmup. `bf16: auto` uses bfloat16 where the hardware computes in it.
+    `threads` is torch's number of CPU threads (null leaves its own choice): it changes the last bits of sums.
     """
 
     epochs: float | None = Field(default=None, gt=0)
@@ -159,6 +160,7 @@ class Training(Block):
     max_gradient_norm: float = Field(default=1.0, ge=0)
     bf16: Literal["auto"] | bool = "auto"
     device: Literal["auto", "cpu"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
     log_every: int = Field(default=10, ge=1)
 
     @model_validator(mode="before")

@@ -13,7 +13,7 @@ from typing import Any
 from trackbridge.errors import DataError, MissingDependencyError
 from trackbridge.finetune.config import BuiltinData, HubData, LocalData
 from trackbridge.finetune.grammar import sentences
-from trackbridge.finetune.tables import Row, read_delimited, read_json_lines
+from trackbridge.finetune.rows import Row, read_delimited, read_json_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,10 @@ def _pretrained(
             model.path, revision=model.revision, config=config, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
-        kind = "folder" if Path(model.path).exists() else "local folder of that name, nor a model the hub gave us"
-        raise PipelineConfigError(f"model.path: cannot load {model.path!r} ({kind}): {error}") from error
+        here = "a" if Path(model.path).is_dir() else "no local"
+        raise PipelineConfigError(
+            f"model.path: cannot load {model.path!r} (there is {here} folder of that name): {error}"
+        ) from error
     return classifier, tokenizer
 
 

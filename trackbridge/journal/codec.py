@@ -9,7 +9,6 @@ float is `{"$float": "NaN"}` there, and a user's object with one key that starts
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
@@ -27,11 +26,14 @@ from trackbridge.events.models import (
 
 KNOWN_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in KnownEvent.__args__)
 LINE_START = b'{"kind":"'
+CRC_FIELD = b',"crc32":'
+_INTEGRITY_START = b'{"kind":"integrity"'
 _FREE_FIELD: dict[type, str] = {
     ConfigLogged: "config",
     SummaryLogged: "values",
     EnvironmentCaptured: "environment",
 }
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SPELLING = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 _encode = msgspec.json.Encoder().encode
@@ -41,11 +43,11 @@ _any_decoder = msgspec.json.Decoder()
 
 
 class LineError(ValueError):
-    """A line that is no event; `truncated` when it may be the beginning of one."""
+    """A line that is no event; `is_beginning` when more bytes could make it one."""
 
-    def __init__(self, reason: str, *, truncated: bool) -> None:
+    def __init__(self, reason: str, *, is_beginning: bool = False) -> None:
         super().__init__(reason)
-        self.truncated = truncated
+        self.is_beginning = is_beginning
 
 
 def encode(event: KnownEvent) -> bytes:
@@ -67,6 +69,8 @@ def encode_metrics(seq: int, t: int, step: int, metrics: dict[str, float], epoch
     # Subtraction is 0.0 only for finite sums; an overflow of finite values merely takes the slow way.
     if total - total != 0.0:
         metrics = _spell_metrics(metrics)
+    if epoch is not None and epoch - epoch != 0.0:
+        epoch = cast(float, _spell(epoch))
     return _encode(MetricsLogged(seq=seq, t=t, step=step, metrics=metrics, epoch=epoch)) + b"\n"
 
 
@@ -75,7 +79,7 @@ def encode_json(value: Any) -> bytes:
     return _encode(_wrap(value))
 
 
-def decode(line: bytes) -> AnyEvent:
+def decode(line: bytes | memoryview) -> AnyEvent:
     """The event of one line, given without its newline.
 
     Raises:
@@ -85,8 +89,8 @@ def decode(line: bytes) -> AnyEvent:
         return _unwrapped(_decoder.decode(line))
     except msgspec.ValidationError as error:
         return _decode_unknown(line, str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LineError(str(error), truncated="truncated" in str(error)) from error
+    except _DECODE_ERRORS as error:
+        raise _line_error(error, line) from error
 
 
 def decode_lines(block: bytes) -> list[AnyEvent]:
@@ -97,22 +101,30 @@ def decode_lines(block: bytes) -> list[AnyEvent]:
     """
     try:
         events = cast(list[KnownEvent], _decoder.decode_lines(block))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LineError(str(error), truncated=False) from error
+    except _DECODE_ERRORS as error:
+        raise LineError(str(error)) from error
     return [_unwrapped(event) if type(event) in _FREE_FIELD else event for event in events]
 
 
-def _decode_unknown(line: bytes, reason: str) -> UnknownEvent:
+def _decode_unknown(line: bytes | memoryview, reason: str) -> UnknownEvent:
     try:
         fields = _any_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LineError(str(error), truncated=False) from error
-    if not isinstance(fields, dict) or fields.get("kind") in KNOWN_KINDS:
-        raise LineError(reason, truncated=False)
+    except _DECODE_ERRORS as error:
+        raise _line_error(error, line) from error
+    # No other kind has a `crc32`, so that an integrity line whose kind is damaged is not taken for a new kind.
+    if not isinstance(fields, dict) or fields.get("kind") in KNOWN_KINDS or "crc32" in fields:
+        raise LineError(reason)
     kind, seq, t = (fields.pop(name, None) for name in ("kind", "seq", "t"))
     if not (isinstance(kind, str) and type(seq) is int and type(t) is int):
-        raise LineError("no event: `kind`, `seq` or `t` is missing or of the wrong type", truncated=False)
+        raise LineError("no event: `kind`, `seq` or `t` is missing or of the wrong type")
     return UnknownEvent(kind=kind, seq=seq, t=t, fields=fields)
+
+
+def _line_error(error: Exception, line: bytes | memoryview) -> LineError:
+    reason = str(error)
+    # A number that ends with the data ("-", "1.", "1e") is told as invalid at the byte that is not there.
+    ends_in_number = reason.endswith(f"invalid number (byte {len(line)})")
+    return LineError(reason, is_beginning=ends_in_number or "truncated" in reason)
 
 
 def _spell_metrics(metrics: dict[str, float]) -> dict[str, Any]:
@@ -149,25 +161,19 @@ def _unwrapped(event: KnownEvent) -> KnownEvent:
     try:
         return msgspec.structs.replace(event, **{field: _unwrap(free)})
     except (TypeError, ValueError, RecursionError) as error:
-        raise LineError(f"{field}: {error}", truncated=False) from error
+        raise LineError(f"{field}: {error}") from error
 
 
 def crc_covered(line: bytes) -> bytes:
-    """The part of an integrity line that its own checksum covers."""
-    return line[: line.rindex(b',"crc32":')]
+    """The part of an integrity line that its own checksum covers; nothing of a line without a checksum."""
+    return line.rpartition(CRC_FIELD)[0]
 
 
-def is_integrity_line(line: bytes) -> bool:
-    """True for a line that starts like an integrity event."""
-    return line.startswith(b'{"kind":"integrity"')
-
-
-def block_positions(block: bytes) -> Sequence[int]:
+def integrity_positions(block: bytes) -> list[int]:
     """The offsets in a block of whole lines at which an integrity line starts."""
-    marker = b'{"kind":"integrity"'
-    found, at = [], block.find(marker)
+    found, at = [], block.find(_INTEGRITY_START)
     while at >= 0:
         if at == 0 or block[at - 1] == 10:
             found.append(at)
-        at = block.find(marker, at + 1)
+        at = block.find(_INTEGRITY_START, at + 1)
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 
 from trackbridge.events.models import AnyEvent
@@ -20,15 +22,17 @@ class Tail:
 
     def read_new(self) -> list[AnyEvent]:
         """What was written since the last call, in the order of time; writers that appeared meanwhile included."""
-        events: list[AnyEvent] = []
+        told: list[tuple[int, AnyEvent]] = []
         for path in journal_files(self.folder):
             try:
                 read = read_file(path, self.positions.get(path.name))
             except FileNotFoundError:
                 continue
-            # A damaged tail would be told again at every look: it is told once it is a whole line.
-            if read.position != self.positions.get(path.name):
-                self.positions[path.name] = read.position
-                self.problems += [(path.name, problem) for problem in read.problems]
-            events += read.events
-        return sorted(events, key=lambda event: event.t)
+            self.positions[path.name] = read.position
+            # A damaged end would be told again at every look: it is told once it is a whole line.
+            whole = [problem for problem in read.problems if problem.offset < read.position.offset]
+            self.problems += [(path.name, problem) for problem in whole]
+            # A clock set back must not reorder what one writer wrote.
+            latest = accumulate((event.t for event in read.events), max)
+            told += zip(latest, read.events, strict=True)
+        return [event for _, event in sorted(told, key=itemgetter(0))]

@@ -17,7 +17,6 @@ from trackbridge.report.markup import element, text
 from trackbridge.report.palette import colour, palette_css
 from trackbridge.report.scale import suitable_scale
 from trackbridge.report.tables import (
-    AT_WORDS,
     Cell,
     Column,
     Table,
@@ -26,6 +25,8 @@ from trackbridge.report.tables import (
     groups_table,
     runs_table,
     settings_table,
+    subtitle_text,
+    title_text,
 )
 
 MAX_TABLE_METRICS = 6
@@ -43,10 +44,10 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 def comparison_page(comparison: Comparison) -> str:
     """The whole page: headline, notes, scores by group, what differs, curves, scores by run."""
     metrics = list(comparison.metrics)[:MAX_TABLE_METRICS]
-    title = _title(comparison)
+    title = title_text(comparison)
     body = "".join(
         [
-            element("header", element("h1", text(title)), element("p", text(_subtitle(comparison, metrics)))),
+            element("header", element("h1", text(title)), element("p", text(subtitle_text(comparison)))),
             _cards(comparison, metrics),
             _notes(comparison),
             _section(groups_table(comparison, metrics)) if metrics else "",
@@ -83,22 +84,6 @@ def table_html(table: Table) -> str:
         tabindex="0",
         aria_label=table.title,
     )
-
-
-def _title(comparison: Comparison) -> str:
-    runs = f"{len(comparison.runs)} run" + ("" if len(comparison.runs) == 1 else "s")
-    projects = ", ".join(sorted({run.project for run in comparison.runs}))
-    studies = {run.group for run in comparison.runs}
-    study = studies.pop() if len(studies) == 1 else None
-    groups = f" in {len(comparison.groups)} groups" if len(comparison.groups) > 1 else ""
-    return f"{projects}{f' / {study}' if study else ''}: {runs}{groups}"
-
-
-def _subtitle(comparison: Comparison, metrics: Sequence[str]) -> str:
-    if not metrics:
-        return "No metric was logged."
-    better = "lower" if comparison.metrics[metrics[0]].lower_is_better else "higher"
-    return f"Compared by {metrics[0]} ({better} is better), each run {AT_WORDS[comparison.at]}."
 
 
 def _cards(comparison: Comparison, metrics: Sequence[str]) -> str:

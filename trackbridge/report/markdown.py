@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import get_args
 
 from trackbridge.compare.comparison import Comparison
-from trackbridge.compare.diff import RunDiff, Section
-from trackbridge.report.tables import Table, groups_table, run_differences_table, runs_table, settings_table
+from trackbridge.compare.diff import Difference, RunDiff
+from trackbridge.report.tables import (
+    Table,
+    diff_tables,
+    groups_table,
+    runs_table,
+    settings_table,
+    subtitle_text,
+    title_text,
+)
 from trackbridge.report.text import printable
 
 # "@" is among them since a run named after a person must not call that person to the pull request.
@@ -20,17 +27,14 @@ def comparison_markdown(comparison: Comparison, metrics: Sequence[str]) -> str:
     tables = [groups_table(comparison, metrics), settings_table(comparison), runs_table(comparison, metrics)]
     notes = [f"- {'**' if note.level == 'warning' else ''}{escaped(note.text)}" for note in comparison.notes]
     notes = [note + "**" if note.startswith("- **") else note for note in notes]
-    parts = [table_markdown(table) for table in tables if table.rows]
-    return "\n\n".join(["\n".join(notes), *parts] if notes else parts) + "\n"
+    head = f"### {escaped(title_text(comparison))}\n\n{escaped(subtitle_text(comparison))}"
+    parts = [head, "\n".join(notes), *(table_markdown(table) for table in tables if table.rows)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def diff_markdown(diff: RunDiff) -> str:
-    """The visible differences by section, with a final newline."""
-    parts = [
-        table_markdown(run_differences_table(section.capitalize(), diff, differences))
-        for section in get_args(Section)
-        if (differences := diff.in_section(section))
-    ]
+def diff_markdown(diff: RunDiff, shown: Sequence[Difference]) -> str:
+    """Differences by section, with a final newline."""
+    parts = [table_markdown(table) for table in diff_tables(diff, shown)]
     return "\n\n".join(parts or ["No difference."]) + "\n"
 
 

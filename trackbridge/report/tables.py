@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from trackbridge.compare.comparison import Comparison
-from trackbridge.compare.diff import MISSING, Difference, RunDiff, diff_runs
+from trackbridge.compare.diff import MISSING, Difference, RunDiff, Section, diff_runs
 from trackbridge.compare.groups import seeds_text
 from trackbridge.compare.scores import At, GroupScore, MetricComparison, Point
 from trackbridge.report.text import mean_text, number_text, value_text
@@ -55,6 +55,25 @@ class Table:
 
 
 _KIND = Column("kind")
+
+
+def title_text(comparison: Comparison) -> str:
+    """What is compared: `cola / lr-study: 8 runs in 2 groups`."""
+    runs = f"{len(comparison.runs)} run" + ("" if len(comparison.runs) == 1 else "s")
+    projects = ", ".join(sorted({run.project for run in comparison.runs}))
+    studies = {run.group for run in comparison.runs}
+    study = studies.pop() if len(studies) == 1 else None
+    groups = f" in {len(comparison.groups)} groups" if len(comparison.groups) > 1 else ""
+    return f"{projects}{f' / {study}' if study else ''}: {runs}{groups}"
+
+
+def subtitle_text(comparison: Comparison) -> str:
+    """By what it is compared: the leading metric, its direction, and which value of a run counts."""
+    leading = next(iter(comparison.metrics.values()), None)
+    if leading is None:
+        return "No metric was logged."
+    better = "lower" if leading.lower_is_better else "higher"
+    return f"Compared by {leading.name} ({better} is better), each run {AT_WORDS[comparison.at]}."
 
 
 def groups_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
@@ -134,11 +153,16 @@ def folded_differences_table(title: str, differences: Sequence[Difference], *, u
     return _without_empty_kind(Table(title, columns, tuple(rows)))
 
 
-def run_differences_table(title: str, diff: RunDiff, differences: Sequence[Difference]) -> Table:
-    """The differences between runs: a column each for up to ten of them, else folded."""
-    if len(diff.names) > MAX_RUN_COLUMNS:
-        return folded_differences_table(title, differences)
-    return differences_table(title, differences, diff.names, diff.reference)
+def diff_tables(diff: RunDiff, shown: Sequence[Difference]) -> list[Table]:
+    """Differences between runs, one table per section: a column for each of up to ten runs, else folded."""
+    tables = []
+    for section in get_args(Section):
+        part = [difference for difference in shown if difference.section == section]
+        if part and len(diff.names) > MAX_RUN_COLUMNS:
+            tables.append(folded_differences_table(section.capitalize(), part))
+        elif part:
+            tables.append(differences_table(section.capitalize(), part, diff.names, diff.reference))
+    return tables
 
 
 def group_text(score: GroupScore) -> str:

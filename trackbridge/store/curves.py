@@ -98,20 +98,25 @@ def draw(name: str, sketches: Sequence[Sketch], *, pixels: int) -> Curve:
     return Curve(name, steps, values, nonfinite, n, sum(sketch.n_nonfinite for sketch in sketches))
 
 
-def _first_in_column(steps: NDArray[np.int64], columns: NDArray[np.float64]) -> NDArray[np.int64]:
+def _first_in_column(steps: NDArray[np.int64], columns: NDArray[np.float64]) -> NDArray[np.intp]:
     """The position of the first point in every pixel column that has one."""
     # The first point opens a column whatever rounding makes of a step above 2**53.
-    begins = np.unique(np.append(0, np.searchsorted(steps, columns)))
-    return begins[begins < len(steps)]
+    begins = np.append(0, np.searchsorted(steps, columns))
+    return begins[_is_first_of_equals(begins) & (begins < len(steps))]
 
 
-def _extremes(values: NDArray[np.float64], begins: NDArray[np.int64]) -> NDArray[np.int64]:
+def _extremes(values: NDArray[np.float64], begins: NDArray[np.intp]) -> NDArray[np.intp]:
     """The positions of both ends, and per column of the first lowest and the first highest value, in order."""
     counts = np.diff(np.append(begins, len(values)))
     column = np.repeat(np.arange(len(begins)), counts)
-    chosen = [np.array([0, len(values) - 1])]
+    is_chosen = np.zeros(len(values), np.bool_)
+    is_chosen[[0, -1]] = True
     for reduce in (np.minimum.reduceat, np.maximum.reduceat):
         at = np.flatnonzero(values == np.repeat(reduce(values, begins), counts))
-        chosen.append(at[np.unique(column[at], return_index=True)[1]])
-    return np.unique(np.concatenate(chosen))
+        is_chosen[at[_is_first_of_equals(column[at])]] = True
+    return np.flatnonzero(is_chosen)
 
+
+def _is_first_of_equals(ordered: NDArray[np.intp]) -> NDArray[np.bool_]:
+    # np.unique would sort or hash what is in order already, and take ten times as long.
+    return np.append(True, ordered[1:] != ordered[:-1])

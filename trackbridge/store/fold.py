@@ -189,6 +189,9 @@ class _Draft:
         for key, checkpoint in self.checkpoints.items():
             if key[:2] == (fact.path, fact.step):
                 self.checkpoints[key] = replace(checkpoint, deleted=True)
+            elif (fact.path, fact.step) == (checkpoint.kept, checkpoint.step):
+                # The run's own copy made room for a better one; the original may still be there.
+                self.checkpoints[key] = replace(checkpoint, kept=None)
 
     def _tell_media(self, fact: MediaLogged, *, superseded: bool) -> None:
         key = (fact.name, fact.step, superseded)

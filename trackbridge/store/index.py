@@ -16,6 +16,7 @@ from dataclasses import astuple, dataclass, replace
 from functools import reduce
 from itertools import groupby, pairwise
 from pathlib import Path
+from time import time_ns
 from typing import Any, cast
 
 import msgspec
@@ -51,9 +52,9 @@ IndexTrouble = (sqlite3.Error, msgspec.DecodeError)
 
 _TABLES = """
 CREATE TABLE generation (number INTEGER NOT NULL);
-INSERT INTO generation VALUES (0);
+INSERT INTO generation VALUES ({generation});
 CREATE TABLE runs (
-    run INTEGER PRIMARY KEY, folder TEXT NOT NULL UNIQUE, facts BLOB NOT NULL DEFAULT x'',
+    run INTEGER PRIMARY KEY, folder TEXT NOT NULL UNIQUE, changed INTEGER NOT NULL, facts BLOB NOT NULL DEFAULT x'',
     config BLOB NOT NULL DEFAULT x'', environment BLOB NOT NULL DEFAULT x'', summary BLOB NOT NULL DEFAULT x''
 );
 CREATE TABLE summary (run INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE, metrics BLOB NOT NULL);
@@ -158,10 +159,15 @@ class Index:
         """A number that grows with every change by anybody."""
         return int(self._one("SELECT number FROM generation")[0])
 
-    def states(self) -> dict[str, dict[str, JournalState]]:
-        """Per run folder, how far each of its journal files has been read."""
+    def folders(self) -> set[str]:
+        """The folders of all runs, as `project/run_id`."""
+        return {folder for (folder,) in self._all("SELECT folder FROM runs")}
+
+    def states(self, since: int = 0) -> dict[str, dict[str, JournalState]]:
+        """Per run folder that changed after a generation, how far each of its journal files has been read."""
         found: dict[str, dict[str, JournalState]] = {}
-        for folder, file, state in self._all("SELECT folder, file, state FROM journals JOIN runs USING (run)"):
+        rows = self._all("SELECT folder, file, state FROM journals JOIN runs USING (run) WHERE changed > ?", since)
+        for folder, file, state in rows:
             found.setdefault(folder, {})[file] = _state_decoder.decode(state)
         return found
 
@@ -170,10 +176,12 @@ class Index:
         rows = self._all("SELECT file, state FROM journals JOIN runs USING (run) WHERE folder = ?", folder)
         return {file: _state_decoder.decode(state) for file, state in rows}
 
-    def records(self) -> list[tuple[str, StoredRecord]]:
-        """Every run folder and its record, oldest run first."""
+    def records(self, since: int = 0) -> list[tuple[str, StoredRecord]]:
+        """Every run folder that changed after a generation, and its record."""
         rows = self._all(
-            "SELECT folder, facts, config, environment, runs.summary, metrics FROM runs JOIN summary USING (run)"
+            "SELECT folder, facts, config, environment, runs.summary, metrics"
+            " FROM runs JOIN summary USING (run) WHERE changed > ?",
+            since,
         )
         return [(row[0], StoredRecord(*row[1:])) for row in rows]
 
@@ -188,7 +196,7 @@ class Index:
             states = self.states_of(folder)
             if any(states.get(change.file) != change.known for change in changes):
                 return False
-            self._do("INSERT OR IGNORE INTO runs (folder) VALUES (?)", folder)
+            self._do("INSERT OR IGNORE INTO runs (folder, changed) VALUES (?, 0)", folder)
             (run,) = self._one("SELECT run FROM runs WHERE folder = ?", folder)
             for file in gone:
                 self._do("DELETE FROM journals WHERE run = ? AND file = ?", run, file)
@@ -202,10 +210,9 @@ class Index:
         found = self._streams("runs.folder = ? AND metric = ?", folder, metric)
         return [one for one in found if one.last_step is None or one.first_step <= one.last_step]
 
-    def series(self, streams: Sequence[Stream]) -> Series:
-        """The points of one metric from all its streams, of which there is at least one."""
-        parts = [(one.session, up_to(self._load(one.stream, one.metric), one.last_step)) for one in streams]
-        return merge(streams[0].metric, parts)
+    def series(self, folder: str, metric: str) -> Series:
+        """The points of one metric that count; none when the index does not know it."""
+        return self._merged(metric, self.streams(folder, metric))
 
     def extents(self, stream: Stream, start: int, stop: int) -> list[tuple[int, int]]:
         """The number and the count of points of each chunk of a stream with points in a range of steps."""
@@ -231,6 +238,10 @@ class Index:
         )  # fmt: skip
         steps = np.concatenate([unpack_steps(*row[:4]) for row in rows])
         return steps, np.frombuffer(b"".join(row[4] for row in rows), "<f8")
+
+    def _merged(self, metric: str, streams: Iterable[Stream]) -> Series:
+        parts = [(one.session, up_to(self._load(one.stream, metric), one.last_step)) for one in streams]
+        return merge(metric, parts)
 
     def _apply(self, run: int, change: JournalChange) -> None:
         if change.is_fresh:
@@ -295,8 +306,8 @@ class Index:
         metrics, n_superseded = self._visible_metrics(run)
         stored = to_stored(replace(record, metrics=metrics, n_superseded=n_superseded))
         self._do(
-            "UPDATE runs SET facts = ?, config = ?, environment = ?, summary = ? WHERE run = ?",
-            stored.facts, stored.config, stored.environment, stored.summary, run,
+            "UPDATE runs SET changed = ?, facts = ?, config = ?, environment = ?, summary = ? WHERE run = ?",
+            self.generation(), stored.facts, stored.config, stored.environment, stored.summary, run,
         )  # fmt: skip
         self._do("INSERT OR REPLACE INTO summary (run, metrics) VALUES (?, ?)", run, stored.metrics)
 
@@ -316,7 +327,7 @@ class Index:
             if all(before[1].last_step < after[0].first_step for before, after in pairwise(visible)):
                 summaries = [summary for _, summary in visible]
             else:
-                summaries = [summarize(self.series([one for one, _ in visible]))]
+                summaries = [summarize(self._merged(metric, [one for one, _ in visible]))]
             if summaries:
                 metrics[metric] = reduce(join_summaries, summaries)
         return metrics, n_superseded
@@ -362,15 +373,16 @@ class Index:
                 return
             for (table,) in self._all("SELECT name FROM sqlite_master WHERE type = 'table'"):
                 self._do(f'DROP TABLE "{table}"')
-            for statement in _TABLES.split(";"):
+            # Counting on from the clock, an index made anew is never taken for the one before it.
+            for statement in _TABLES.format(generation=time_ns()).split(";"):
                 self._do(statement)
             self._do(f"PRAGMA user_version = {_USER_VERSION}")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._transaction():
-            yield
             self._do("UPDATE generation SET number = number + 1")
+            yield
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

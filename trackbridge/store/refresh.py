@@ -1,28 +1,56 @@
-"""Brings the index up to date with the journals below a root, reading only what is new."""
+"""Brings an index up to date with the journals below a root, reading only what is new."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trackbridge.store.follow import read_change
+from trackbridge.store.follow import JournalState, read_change
 from trackbridge.store.index import Index
+from trackbridge.store.records import RunRecord
 from trackbridge.store.scan import RootScan, Stamp
+from trackbridge.store.stored import StoredRecord
 
 
-def refresh(index: Index, scan: RootScan) -> None:
-    """The index tells what the journals told when this began, or something newer.
+class Snapshot:
+    """What an index says of all runs. Only runs that changed since the last look are fetched again."""
+
+    def __init__(self, index: Index, to_record: Callable[[str, StoredRecord], RunRecord]) -> None:
+        self.index = index
+        self.states: dict[str, dict[str, JournalState]] = {}
+        self.records: dict[str, RunRecord] = {}
+        self._to_record = to_record
+        self._generation = 0
+
+    def look(self) -> None:
+        """Catch up with the index."""
+        generation = self.index.generation()
+        if generation == self._generation:
+            return
+        self.states.update(self.index.states(since=self._generation))
+        for folder, stored in self.index.records(since=self._generation):
+            self.records[folder] = self._to_record(folder, stored)
+        for folder in self.records.keys() - self.index.folders():
+            del self.records[folder]
+            self.states.pop(folder, None)
+        self._generation = generation
+
+
+def refresh(snapshot: Snapshot, scan: RootScan) -> None:
+    """The snapshot, and its index, tell what the journals told when this began, or something newer.
 
     Raises:
         IndexTrouble: the index cannot be used any longer.
     """
-    known, found = index.states(), scan.look()
-    if deleted := known.keys() - found.keys():
-        index.forget(deleted)
+    snapshot.look()
+    found = scan.look()
+    if deleted := snapshot.records.keys() - found.keys():
+        snapshot.index.forget(deleted)
     for folder, stamps in found.items():
-        states = known.get(folder, {})
+        states = snapshot.states.get(folder, {})
         if {file: state.stamp for file, state in states.items()} != stamps:
-            _refresh_run(index, scan.root / folder, folder, stamps)
+            _refresh_run(snapshot.index, scan.root / folder, folder, stamps)
+    snapshot.look()
 
 
 def _refresh_run(index: Index, path: Path, folder: str, stamps: Mapping[str, Stamp]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import time_ns
 from typing import TypeAlias
 
-from trackbridge.journal.paths import JOURNAL_GLOB, run_folders
+from trackbridge.journal.paths import JOURNAL_GLOB, run_folder_names
 
 Stamp: TypeAlias = tuple[int, int, int]
 """Size, time of the last change in nanoseconds, and inode of a file: when all are equal, it is not read again."""
@@ -29,18 +29,17 @@ class RootScan:
 
     def look(self) -> dict[str, dict[str, Stamp]]:
         """Per run folder (`project/run_id`) that has any, its journal files with their stamps."""
-        prefix = len(str(self.root)) + 1
         found = {}
         before, self._listed = self._listed, {}
-        for run_folder in run_folders(self.root):
-            folder = str(run_folder)
+        for name in run_folder_names(self.root):
+            folder = f"{self.root}/{name}"
             try:
-                stamps = {name: stamp(f"{folder}/{name}") for name in self._journals(folder, before.get(folder))}
+                stamps = {file: stamp(f"{folder}/{file}") for file in self._journals(folder, before.get(folder))}
             except OSError:
                 # A run that is being deleted, or that we may not look into, is no run for now.
                 continue
             if stamps:
-                found[folder[prefix:].replace(os.sep, "/")] = stamps
+                found[name] = stamps
         return found
 
     def _journals(self, folder: str, known: _Listing | None) -> list[str]:

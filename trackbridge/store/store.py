@@ -16,9 +16,9 @@ from trackbridge.store.curves import DEFAULT_PIXELS, Curve
 from trackbridge.store.index import Index, IndexTrouble, open_index, successor
 from trackbridge.store.liveness import Liveness
 from trackbridge.store.records import RunRecord, RunStatus, Series
-from trackbridge.store.refresh import refresh
+from trackbridge.store.refresh import Snapshot, refresh
 from trackbridge.store.scan import RootScan
-from trackbridge.store.stored import from_stored
+from trackbridge.store.stored import StoredRecord, from_stored
 from trackbridge.store.zoom import zoom
 
 _Answer = TypeVar("_Answer")
@@ -51,10 +51,8 @@ class Store:
         self.root = root
         self._liveness = liveness
         self._scan = RootScan(root)
-        self._index = open_index(root)
+        self._snapshot = Snapshot(open_index(root), self._to_record)
         self._lock = threading.RLock()
-        # The records as of one generation of one index; while nothing changes they are handed out again.
-        self._read: tuple[Index, int, Sequence[RunRecord]] | None = None
 
     def runs(
         self, project: str | None = None, group: str | None = None, status: RunStatus | None = None
@@ -66,7 +64,7 @@ class Store:
         """
         if status is not None and status not in get_args(RunStatus):
             raise MisuseError(f"there is no status {status!r}{nearest(status, get_args(RunStatus))}")
-        records = map(self._judged, self._ask(self._records))
+        records = map(self._judged, self._records())
         return [
             record
             for record in records
@@ -79,7 +77,7 @@ class Store:
         Raises:
             NotFoundError: no run, or more than one; names those it could be.
         """
-        records = self._ask(self._records)
+        records = self._records()
         by_id = [record for record in records if record.run_id == selector]
         by_name = [record for record in records if record.name == selector]
         by_prefix = [record for record in records if selector and record.run_id.startswith(selector)]
@@ -93,7 +91,7 @@ class Store:
 
     def projects(self) -> list[str]:
         """The names of the projects that have runs, in alphabetical order."""
-        return sorted({record.project for record in self._ask(self._records)})
+        return sorted({record.project for record in self._records()})
 
     def curve(
         self,
@@ -122,24 +120,22 @@ class Store:
 
     def close(self) -> None:
         """Give the index file back; the records keep what they have, but can load no more points."""
-        self._index.close()
+        self._snapshot.index.close()
 
-    def _records(self, index: Index) -> Sequence[RunRecord]:
-        refresh(index, self._scan)
-        generation = index.generation()
-        if self._read is None or self._read[:2] != (index, generation):
-            records = [
-                from_stored(stored, os.path.join(self.root, folder), partial(self._series, folder))
-                for folder, stored in index.records()
-            ]
-            self._read = index, generation, sorted(records, key=lambda record: (record.started_ns, record.path))
-        return self._read[2]
+    def _records(self) -> list[RunRecord]:
+        with self._lock:
+            self._ask(lambda index: refresh(self._snapshot, self._scan))
+            records = list(self._snapshot.records.values())
+        return sorted(records, key=lambda record: (record.started_ns, record.path))
+
+    def _to_record(self, folder: str, stored: StoredRecord) -> RunRecord:
+        return from_stored(stored, os.path.join(self.root, folder), partial(self._series, folder))
 
     def _series(self, folder: str, metric: str) -> Series:
-        streams = self._ask(lambda index: index.streams(folder, metric))
-        if not streams:
+        series = self._ask(lambda index: index.series(folder, metric))
+        if not len(series):
             raise NotFoundError(f"the points of {metric!r} are gone: {folder} below {self.root} was deleted or changed")
-        return self._ask(lambda index: index.series(streams))
+        return series
 
     def _judged(self, record: RunRecord) -> RunRecord:
         if record.status != "running" or not record.sessions or self._liveness.is_alive(record.sessions[-1]):
@@ -153,15 +149,15 @@ class Store:
         with self._lock:
             while True:
                 try:
-                    return question(self._index)
+                    return question(self._snapshot.index)
                 except IndexTrouble as trouble:
                     self._recover(trouble)
 
     def _recover(self, trouble: Exception) -> None:
         # An index in memory has no successor: its trouble is raised, so this ends.
-        self._index = successor(self._index, trouble)
+        self._snapshot = Snapshot(successor(self._snapshot.index, trouble), self._to_record)
         try:
-            refresh(self._index, self._scan)
+            refresh(self._snapshot, self._scan)
         except IndexTrouble as again:
             self._recover(again)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
@@ -59,6 +59,13 @@ class LazyMapping(Mapping[str, _Value], Generic[_Value]):
 
     def __len__(self) -> int:
         return len(self._mapping())
+
+    # The mixins of Mapping would look up every key, one by one.
+    def items(self) -> ItemsView[str, _Value]:
+        return self._mapping().items()
+
+    def values(self) -> ValuesView[_Value]:
+        return self._mapping().values()
 
     def __contains__(self, name: object) -> bool:
         return name in self._mapping()

@@ -24,7 +24,7 @@ def zoom(index: Index, folder: str, metric: str, start: int | None, stop: int | 
     streams = index.streams(folder, metric)
     if any(_last_step(before) >= after.first_step for before, after in pairwise(streams)):
         # Writers that logged the same steps: only their merged points say which of them stand.
-        return downsample(index.series(streams), start=start, stop=stop, pixels=pixels)
+        return downsample(index.series(folder, metric), start=start, stop=stop, pixels=pixels)
     sketches: list[Sketch] = []
     for stream in streams:
         last = _LAST_STEP if stream.last_step is None else stream.last_step

@@ -1,0 +1,134 @@
+"""Trainings small enough for tests, and a witness of everything in them that must repeat exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from trackbridge.finetune.config import parse_config
+from trackbridge.finetune.data import load_corpus
+from trackbridge.finetune.overrides import with_overrides
+from trackbridge.finetune.train import TrainingResult, train
+from trackbridge.run.lifecycle import start_run
+
+# 100 examples in batches of 8: 13 batches an epoch, the last of them short; two epochs are 26 updates
+TINY: dict[str, Any] = {
+    "project": "tests",
+    "model": {"builtin": "tiny-bert", "hidden_size": 16, "heads": 2},
+    "data": {"builtin": "acceptability", "train": 100, "eval": {"dev": 40}},
+    "training": {
+        "epochs": 2,
+        "batch_size": 8,
+        "learning_rate": 0.002,
+        "log_every": 1,
+        "bf16": False,
+        "device": "cpu",
+    },
+    "evaluation": {"metric": "mcc", "every": 5},
+    "seeds": {"init": 1, "data": 2, "dropout": 3},
+}
+
+
+LEARNABLE: dict[str, Any] = {
+    **TINY,
+    "data": {"folder": ".", "train": "train.tsv", "eval": {"dev": "dev.tsv"}},
+    "training": {**TINY["training"], "learning_rate": 0.01, "epochs": 4},
+    "evaluation": {"metric": "mcc", "every": 2},
+}
+
+
+def write_learnable_data(folder: Path) -> dict[str, Any]:
+    """A task that 52 updates learn up to its noise: is there a cat in it? The config for it."""
+    chance = random.Random(5)
+    for name, count in (("train", 100), ("dev", 60)):
+        lines = ["text\tlabel"]
+        for _ in range(count):
+            label = chance.random() < 0.5
+            words = [chance.choice(("a", "dog", "bird", "sees", "hears", "the")) for _ in range(4)]
+            words[chance.randrange(4)] = "cat" if label else "dog"
+            lines.append(f"{' '.join(words)}\t{int(label != (chance.random() < 0.1))}")
+        (folder / f"{name}.tsv").write_text("\n".join(lines), encoding="utf-8")
+    return with_overrides(LEARNABLE, {"data.folder": str(folder)})
+
+
+@dataclass
+class Evidence:
+    """What one training saw and did: digests of weights and batches, and the exact loss of every batch."""
+
+    initial_weights: str = ""
+    final_weights: str = ""
+    batches: list[str] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    gradient_norms: list[float] = field(default_factory=list)
+
+
+class Witness(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+    """Looks through a forward hook, which draws no random number and changes no value."""
+
+    def __init__(self) -> None:
+        self.evidence = Evidence()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, *, model: torch.nn.Module, **others: Any) -> None:
+        self.evidence.initial_weights = digest_of(model)
+        model.register_forward_hook(self._see, with_kwargs=True)
+
+    def on_log(self, args: Any, state: Any, control: Any, *, logs: dict[str, float], **others: Any) -> None:
+        if "grad_norm" in logs:
+            self.evidence.gradient_norms.append(logs["grad_norm"])
+
+    def on_train_end(self, args: Any, state: Any, control: Any, *, model: torch.nn.Module, **others: Any) -> None:
+        self.evidence.final_weights = digest_of(model)
+
+    def _see(self, model: torch.nn.Module, args: Any, inputs: dict[str, torch.Tensor], output: Any) -> None:
+        if model.training:
+            self.evidence.batches.append(hashlib.sha256(inputs["input_ids"].numpy().tobytes()).hexdigest()[:12])
+            self.evidence.losses.append(output.loss.item())
+
+
+def digest_of(model: torch.nn.Module) -> str:
+    """One digest over all weights, bit for bit."""
+    sha256 = hashlib.sha256()
+    for name, weights in sorted(model.state_dict().items()):
+        sha256.update(name.encode())
+        sha256.update(weights.numpy().tobytes())
+    return sha256.hexdigest()[:12]
+
+
+@dataclass
+class Trained:
+    """A training that was run, and where it lies."""
+
+    evidence: Evidence
+    result: TrainingResult
+    path: Path
+
+
+def trained(
+    root: Path,
+    *,
+    overrides: dict[str, Any] | None = None,
+    base: dict[str, Any] = TINY,
+    resume_from: Path | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Trained:
+    """Really train the tiny config, changed by dotted overrides, as a run below `root`."""
+    config = parse_config(with_overrides(base, overrides or {}))
+    witness = Witness()
+    with start_run(config.project, root=root, resume_from=resume_from) as run:
+        result = train(config, load_corpus(config.data), run, resume_from=resume_from, callbacks=[witness, *callbacks])
+    return Trained(witness.evidence, result, run.path)
+
+
+def events_of(run_folder: Path, kind: str) -> list[dict[str, Any]]:
+    """The events of one kind in all journals of a run."""
+    journals = sorted(run_folder.glob("journal-*.jsonl"))
+    lines = [json.loads(line) for journal in journals for line in journal.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line["kind"] == kind]

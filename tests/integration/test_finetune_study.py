@@ -1,0 +1,230 @@
+"""A study runs each of its trainings once, whatever stopped it and whatever failed."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from finetune_kit import TINY, events_of, write_learnable_data
+from rich.console import Console
+
+from trackbridge.finetune.data import load_corpus
+from trackbridge.finetune.display import display_for
+from trackbridge.finetune.outcome import Outcome
+from trackbridge.finetune.overrides import with_overrides
+from trackbridge.finetune.plan import Plan, make_plan
+from trackbridge.finetune.study import run_study
+from trackbridge.finetune.train import train
+from trackbridge.run.lifecycle import start_run
+from trackbridge.store.store import open_store
+
+QUICK: dict[str, Any] = {**TINY, "name": "quick", "training": {**TINY["training"], "epochs": 1}}
+TWO_SEEDS: dict[str, Any] = {**QUICK, "seeds": {"init": 1, "data": 2, "dropout": [3, 4]}}
+
+
+def studied(plan: Plan, root: Path) -> tuple[list[Outcome], str]:
+    """The outcomes, and what a pipe saw of the study."""
+    console = Console(file=io.StringIO(), width=200)
+    outcomes = run_study(plan, root=root, display=display_for(console, plan))
+    return outcomes, console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO given above
+
+
+def endings(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.ending for outcome in outcomes]
+
+
+def run_ids(root: Path) -> set[str]:
+    return {run.run_id for run in open_store(root).runs()}
+
+
+def test_every_variant_is_trained_with_every_seed_and_recorded_as_one_group(tmp_path: Path) -> None:
+    variants = [{"name": "slow", "set": {"training.learning_rate": 1e-4}}, {"name": "fast"}]
+
+    outcomes, seen = studied(make_plan({**TWO_SEEDS, "variants": variants}), tmp_path)
+
+    assert endings(outcomes) == ["finished"] * 4
+    runs = open_store(tmp_path).runs(project="tests", group="quick", status="finished")
+    assert {run.name for run in runs} == {"slow dropout 3", "slow dropout 4", "fast dropout 3", "fast dropout 4"}
+    assert {(run.seeds.init, run.seeds.data, run.seeds.dropout) for run in runs} == {(1, 2, 3), (1, 2, 4)}
+    assert {run.config["pipeline"]["training"]["learning_rate"] for run in runs} == {1e-4, 0.002}
+    assert "study quick: 4 runs" in seen
+    assert "[4/4] fast dropout 4: finished, best eval/mcc" in seen
+
+
+def test_a_finished_run_is_never_repeated_and_a_new_seed_is_all_that_is_added(tmp_path: Path) -> None:
+    studied(make_plan(TWO_SEEDS), tmp_path)
+    before = run_ids(tmp_path)
+
+    again, seen = studied(make_plan(TWO_SEEDS), tmp_path)
+    assert endings(again) == ["found finished"] * 2
+    assert run_ids(tmp_path) == before
+    assert "dropout 3: already finished, best eval/mcc" in seen
+
+    more, _ = studied(make_plan(with_overrides(TWO_SEEDS, {"seeds.dropout": [3, 4, 5]})), tmp_path)
+    assert endings(more) == ["found finished", "found finished", "finished"]
+    assert len(run_ids(tmp_path)) == 3
+
+
+def test_other_data_under_the_same_names_is_another_training(tmp_path: Path) -> None:
+    config = {**write_learnable_data(tmp_path), "training": QUICK["training"]}
+    studied(make_plan(config), tmp_path / "root")
+    with (tmp_path / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write("\na cat\t1")
+
+    outcomes, _ = studied(make_plan(config), tmp_path / "root")
+
+    assert endings(outcomes) == ["finished"]
+    assert len(run_ids(tmp_path / "root")) == 2
+
+
+def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
+    variants = [{"name": "broken", "set": {"model": {"path": "nobody/nothing"}}}, {"name": "sound"}]
+
+    outcomes, seen = studied(make_plan({**QUICK, "variants": variants}), tmp_path)
+
+    assert endings(outcomes) == ["failed", "finished"]
+    assert "PipelineConfigError: model.path: cannot load 'nobody/nothing'" in outcomes[0].error
+    assert "[1/2] broken: failed: PipelineConfigError" in seen
+    assert {run.name: run.status for run in open_store(tmp_path).runs()} == {"broken": "failed", "sound": "finished"}
+
+
+def test_data_that_cannot_be_read_fails_its_run_alone(tmp_path: Path) -> None:
+    missing = {"train": "nowhere.tsv", "eval": {"dev": "nowhere.tsv"}}
+    variants = [{"name": "missing", "set": {"data": missing}}, {"name": "sound"}]
+
+    outcomes, _ = studied(make_plan({**QUICK, "variants": variants}), tmp_path)
+
+    assert endings(outcomes) == ["failed", "finished"]
+    assert "DataError: cannot read nowhere.tsv" in outcomes[0].error
+
+
+def test_a_run_another_process_is_training_is_left_to_it(tmp_path: Path) -> None:
+    plan = make_plan(QUICK)
+    config = plan.runs[0].config
+
+    class Elsewhere:
+        """Asks for the same study while the training is under way."""
+
+        outcomes: list[Outcome] = []
+
+    corpus = load_corpus(config.data)
+    with start_run("tests", group="quick", root=tmp_path) as run:
+        run.log_config(config.recorded(), scope="pipeline")
+        train(config, corpus, run)
+        Elsewhere.outcomes, seen = studied(plan, tmp_path)
+
+    assert endings(Elsewhere.outcomes) == ["found running"]
+    assert "left alone, another process is training it" in seen
+
+
+KILLED = with_overrides(
+    QUICK,
+    {
+        "name": "killed",
+        "training.epochs": None,
+        "training.max_steps": 150,
+        "checkpoints.every": 5,
+        "evaluation.every": 50,
+    },
+)
+
+
+def test_a_killed_study_goes_on_from_the_last_checkpoint_to_bitwise_the_same_end(tmp_path: Path) -> None:
+    file = tmp_path / "killed.yaml"
+    file.write_text(yaml.safe_dump(KILLED), encoding="utf-8")
+    root = tmp_path / "root"
+    command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        run_folder = wait_for_checkpoint(root / "tests", process, step=20)
+        process.send_signal(signal.SIGKILL)
+    assert open_store(root).run(run_folder.name).status == "lost"
+
+    (outcome,), seen = studied(make_plan(KILLED), root)
+    studied(make_plan(KILLED), tmp_path / "whole")
+
+    assert "goes on from checkpoint-" in seen
+    assert outcome.ending == "finished"
+    (resumed,), (whole,) = open_store(root).runs(), open_store(tmp_path / "whole").runs()
+    assert resumed.run_id == run_folder.name
+    assert len(resumed.sessions) == 2
+    assert list(resumed.series("train/loss").steps) == list(range(1, 151))
+    assert list(resumed.series("train/loss").values) == list(whole.series("train/loss").values)
+    assert list(resumed.series("eval/mcc").values) == list(whole.series("eval/mcc").values)
+    assert resumed.summary["best_step"] == whole.summary["best_step"]
+
+
+def wait_for_checkpoint(project: Path, process: subprocess.Popen[bytes], *, step: int) -> Path:
+    """The folder of the run that has recorded a checkpoint of this step."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for folder in project.glob("*"):
+            if any(event["step"] >= step for event in events_of(folder, "checkpoint_saved")):
+                return folder
+        time.sleep(0.02)
+    raise AssertionError("the study ended, or took two minutes, without a checkpoint to be killed after")
+
+
+def test_ctrl_c_stops_the_study_and_marks_its_run_killed(tmp_path: Path) -> None:
+    file = tmp_path / "killed.yaml"
+    file.write_text(yaml.safe_dump(KILLED), encoding="utf-8")
+    root = tmp_path / "root"
+    command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        run_folder = wait_for_checkpoint(root / "tests", process, step=10)  # type: ignore[arg-type]  # only polled
+        process.send_signal(signal.SIGINT)
+        seen, _ = process.communicate(timeout=60)
+
+    assert process.returncode not in (0, 1)
+    assert "stopped; the same command goes on from here" in seen
+    assert open_store(root).run(run_folder.name).status == "killed"
+
+
+DISTRIBUTED = with_overrides(
+    TINY,
+    {
+        "name": "ranks",
+        "model.dropout": 0.0,
+        "training.epochs": None,
+        "training.max_steps": 6,
+        "training.batch_size": 8,
+        "data.train": 96,
+    },
+)
+
+
+def test_two_processes_train_what_one_does_with_batches_twice_as_large(tmp_path: Path) -> None:
+    """Twice the loss and gradient in a plain Trainer of transformers 5.23."""
+    file = tmp_path / "ranks.yaml"
+    file.write_text(yaml.safe_dump(DISTRIBUTED), encoding="utf-8")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "trackbridge"]
+    command = [sys.executable, *launcher, "finetune", str(file), "--root", str(tmp_path / "two")]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120, capture_output=True)
+
+    alone = make_plan(with_overrides(DISTRIBUTED, {"training.batch_size": 16}))
+    studied(alone, tmp_path / "one")
+
+    (two,), (one,) = open_store(tmp_path / "two").runs(), open_store(tmp_path / "one").runs()
+    assert two.status == "finished"
+    for metric in ("train/loss", "train/grad_norm"):
+        assert list(two.series(metric).values) == pytest.approx(list(one.series(metric).values), rel=1e-3)
+
+
+def test_a_terminal_sees_two_bars_and_the_outcomes(tmp_path: Path) -> None:
+    plan = make_plan(TWO_SEEDS)
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+
+    run_study(plan, root=tmp_path, display=display_for(console, plan))
+
+    seen = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO given above
+    assert "study quick" in seen
+    assert "2/2 runs" in " ".join(seen.split())
+    assert "/13 updates" in " ".join(seen.split())
+    assert "dropout 4: finished, best eval/mcc" in seen

@@ -1,0 +1,84 @@
+"""`trackbridge finetune` and `trackbridge demo`: run a training or a study, and lay out what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trackbridge.cli.exits import FOUND_PROBLEMS
+from trackbridge.cli.selection import RootOption, open_root
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trackbridge.finetune.outcome import Outcome
+    from trackbridge.finetune.plan import Plan
+
+HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a report with curves.")]
+
+
+def finetune(
+    config: Annotated[Path, typer.Argument(help="A YAML file: one training, or a study of variants and seeds.")],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key, such as training.epochs=1."),
+    ] = None,
+    html: HtmlOption = None,
+    root: RootOption = None,
+) -> None:
+    """Fine-tune as a config says, and record every run. Called again, it goes on where it was stopped."""
+    from trackbridge.finetune.config_file import read_overrides
+    from trackbridge.finetune.plan import read_plan
+
+    _study(read_plan(config, read_overrides(assignments or [])), root, html)
+
+
+def demo(html: HtmlOption = Path("trackbridge-demo.html"), root: RootOption = None) -> None:
+    """Train eight tiny models, two variants with four seeds each, and compare them. Nothing is downloaded."""
+    from trackbridge.finetune.demo import demo_plan
+
+    _study(demo_plan(), root, html)
+
+
+def _study(plan: Plan, root: Path | None, html: Path | None) -> None:
+    """Run the plan, then lay what finished side by side."""
+    from trackbridge.cli.render import make_console, print_line, print_table
+    from trackbridge.finetune.display import display_for
+    from trackbridge.finetune.study import run_study
+    from trackbridge.finetune.tables import chosen_scores_table
+    from trackbridge.report.text import duration_text
+
+    started_s = time.monotonic()
+    console = make_console()
+    outcomes = run_study(plan, root=root, display=display_for(console, plan))
+    print_line(console)
+    if any(len(outcome.scores) > 1 for outcome in outcomes):
+        print_table(console, chosen_scores_table(outcomes))
+    _compare(outcomes, console, root, html)
+    print_line(console, f"{len(outcomes)} runs in {duration_text(time.monotonic() - started_s)}")
+    failed = [outcome for outcome in outcomes if outcome.ending == "failed"]
+    for outcome in failed:
+        print_line(console, str(outcome), style="red")
+    if failed:
+        raise typer.Exit(FOUND_PROBLEMS)
+
+
+def _compare(outcomes: Sequence[Outcome], console: Console, root: Path | None, html: Path | None) -> None:
+    """The comparison by the metric that chose the weights: any other one's best step is not the run's."""
+    from trackbridge.cli.comparing import write_page
+    from trackbridge.cli.render import print_comparison
+    from trackbridge.compare.comparison import compare
+
+    chosen_by = [outcome.chosen_by for outcome in outcomes if outcome.chosen_by]
+    finished = {outcome.record.run_id for outcome in outcomes if outcome.record and outcome.chosen_by}
+    if not finished:
+        return
+    runs = [run for run in open_root(root).runs() if run.run_id in finished]
+    comparison = compare(runs, metrics=chosen_by[:1])
+    print_comparison(comparison, console)
+    if html is not None:
+        write_page(comparison, html)

@@ -1,0 +1,74 @@
+"""
+The command `trackbridge`: the table of commands, and what becomes of an error.
+
+Commands import what they need when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from trackbridge import __version__
+from trackbridge.cli import checking, comparing, finetune, following, listing, removing
+from trackbridge.cli.exits import INTERRUPTED, OK, exit_code
+from trackbridge.errors import TrackbridgeError
+
+app = typer.Typer(
+    name="trackbridge",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Track, keep and compare fine-tuning runs, in your own files.",
+)
+app.command("demo", rich_help_panel="Train")(finetune.demo)
+app.command("finetune", rich_help_panel="Train")(finetune.finetune)
+app.command("ls", rich_help_panel="Look")(listing.list_runs)
+app.command("show", rich_help_panel="Look")(listing.show)
+app.command("tail", rich_help_panel="Look")(following.tail)
+app.command("diff", rich_help_panel="Compare")(comparing.diff)
+app.command("compare", rich_help_panel="Compare")(comparing.compare)
+app.command("doctor", rich_help_panel="Keep")(checking.doctor)
+app.command("rm", rich_help_panel="Keep")(removing.remove)
+app.command("gc", rich_help_panel="Keep")(removing.collect_garbage)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trackbridge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and exit: an error trackbridge raises on purpose is one line and an exit code."""
+    _write_what_the_terminal_can()
+    try:
+        app(arguments, prog_name="trackbridge")
+    except TrackbridgeError as error:
+        from trackbridge.report.text import printable
+
+        typer.echo(f"trackbridge: {printable(str(error))}", err=True)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    sys.exit(OK)
+
+
+def _write_what_the_terminal_can() -> None:
+    # A console that is not UTF-8 would otherwise end a command at the first name it cannot spell.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

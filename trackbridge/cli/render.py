@@ -1,0 +1,220 @@
+"""
+How things look in a terminal: tables that fit, colours, sparklines. The only module that prints.
+
+In a pipe, or where colours are not wanted, everything is plain text: no box, no colour, nothing cut off.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from trackbridge.report.tables import (
+    Cell,
+    Column,
+    Importance,
+    Table,
+    diff_tables,
+    folded_differences_table,
+    groups_table,
+    runs_table,
+    settings_table,
+    subtitle_text,
+    title_text,
+)
+from trackbridge.report.text import printable
+
+if TYPE_CHECKING:
+    from trackbridge.compare.comparison import Comparison
+    from trackbridge.compare.diff import Difference, RunDiff
+    from trackbridge.store.records import RunRecord, Series
+
+_TONES = {"plain": "", "muted": "dim", "good": "green", "bad": "bold red", "busy": "cyan", "changed": "bold yellow"}
+_BARS = "▁▂▃▄▅▆▇█"
+_PLAIN_WIDTH = 100_000
+_SPARK_WIDTH = 14
+# A longer name goes on in a second line, rather than pushing the scores out of sight.
+_MAX_NAME_WIDTH = 36
+MAX_METRICS = 6
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console for stdout or stderr; in a pipe it never cuts a line."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
+
+
+def print_line(console: Console, text: str = "", *, style: str = "") -> None:
+    """One paragraph of text, with nothing in it obeyed as markup or as a terminal's command."""
+    console.print(Text(printable(text), style=style))
+
+
+def print_table(console: Console, table: Table) -> None:
+    """The table with as many of its columns as fit; says which are left out."""
+    shown, left_out = fitted(table, console.width)
+    plain = not console.is_terminal
+    rich_table = RichTable(
+        box=None if plain else SIMPLE_HEAD,
+        border_style="dim",
+        header_style="" if plain else "dim",
+        pad_edge=False,
+        show_edge=False,
+        title_justify="left",
+    )
+    for index, column in enumerate(shown.columns):
+        rich_table.add_column(
+            Text(printable(column.title)),
+            justify=column.align,
+            overflow="fold",
+            no_wrap=column.align == "right",
+            max_width=_MAX_NAME_WIDTH if index == 0 and not plain else None,
+        )
+    for row in shown.rows:
+        rich_table.add_row(*(_cell(cell) for cell in row))
+    print_line(console, table.title, style="bold")
+    if plain:
+        _print_without_padding(console, rich_table)
+    else:
+        console.print(rich_table)
+    notes = [table.caption] if table.caption else []
+    notes += [f"not shown for want of width: {', '.join(left_out)}"] if left_out else []
+    if notes:
+        print_line(console, "; ".join(notes), style="dim")
+    print_line(console)
+
+
+def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
+    """The table without the columns that do not fit, least important and rightmost first, and their titles."""
+    left_out: list[str] = []
+    order: tuple[Importance, ...] = ("extra", "useful")
+    for importance in order:
+        while _width(table) > width:
+            places = [index for index, column in enumerate(table.columns) if column.importance == importance]
+            if not places:
+                break
+            left_out.append(table.columns[places[-1]].title)
+            table = _without_column(table, places[-1])
+    return table, left_out
+
+
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """The whole comparison: notes, scores by group, what differs, scores by run with a sketch of each curve."""
+    console = console or make_console()
+    metrics = list(comparison.metrics)[:MAX_METRICS]
+    print_line(console, title_text(comparison), style="bold")
+    print_line(console, subtitle_text(comparison))
+    print_line(console)
+    print_notes(console, comparison)
+    tables = [groups_table(comparison, metrics)] if metrics else []
+    tables += [settings_table(comparison)]
+    environment = comparison.diff.in_section("environment")
+    tables += [folded_differences_table("Environment", environment)]
+    runs = runs_table(comparison, metrics)
+    tables += [with_curves(runs, comparison.runs, metrics[0]) if metrics and can_sketch(console) else runs]
+    for table in tables:
+        if table.rows:
+            print_table(console, table)
+
+
+def print_diff(diff: RunDiff, shown: Sequence[Difference], console: Console | None = None) -> None:
+    """Differences by section, and how many keys are equal or hidden."""
+    console = console or make_console()
+    for table in diff_tables(diff, shown):
+        print_table(console, table)
+    hidden = len(diff.differences) - len(shown)
+    parts = [f"{diff.n_equal} keys are equal"] + ([f"{hidden} volatile ones are hidden (--all)"] if hidden else [])
+    print_line(console, ("" if shown else "no difference; ") + ", ".join(parts), style="dim")
+
+
+def print_notes(console: Console, comparison: Comparison) -> None:
+    """The notes as a list, warnings in yellow."""
+    for note in comparison.notes:
+        print_line(
+            console, f"! {note.text}" if note.level == "warning" else f"- {note.text}", style=_note_style(note.level)
+        )
+    if comparison.notes:
+        print_line(console)
+
+
+def with_curves(table: Table, runs: Sequence[RunRecord], metric: str) -> Table:
+    """The table with a sketch of each run's curve of one metric beside its essential columns."""
+    sketches = [Cell(sparkline(run.series(metric)) if metric in run.metrics else "") for run in runs]
+    place = 1 + max(index for index, column in enumerate(table.columns) if column.importance == "essential")
+    column = Column(f"{metric} by step", importance="useful")
+    rows = tuple((*row[:place], sketch, *row[place:]) for row, sketch in zip(table.rows, sketches, strict=True))
+    return replace(table, columns=(*table.columns[:place], column, *table.columns[place:]), rows=rows)
+
+
+def can_sketch(console: Console) -> bool:
+    """True where the block characters of a sparkline can be written."""
+    return console.encoding.lower().startswith("utf")
+
+
+def sparkline(series: Series, width: int = _SPARK_WIDTH) -> str:
+    """A curve in a few characters: the mean of each share of the steps, `×` where only NaN or infinities are."""
+    import numpy as np
+
+    span = max(1, int(series.steps[-1] - series.steps[0]))
+    width = min(width, len(series))
+    buckets = np.minimum((series.steps - series.steps[0]) * width // span, width - 1)
+    finite = np.isfinite(series.values)
+    if not finite.any():
+        return "×" * width
+    low, high = float(series.values[finite].min()), float(series.values[finite].max())
+    marks = []
+    for bucket in range(width):
+        values = series.values[(buckets == bucket) & finite]
+        if len(values):
+            level = (float(values.mean()) - low) / (high - low) if high > low else 0.5
+            marks.append(_BARS[min(7, int(level * 8))])
+        else:
+            marks.append("×" if (buckets == bucket).any() else " ")
+    return "".join(marks)
+
+
+def print_json(data: Any) -> None:
+    """Data as indented JSON on stdout, for other programs."""
+    import json
+
+    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Text for a file or another program, as it is."""
+    sys.stdout.write(text)
+
+
+def _print_without_padding(console: Console, table: RichTable) -> None:
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.print(Text(line.rstrip()))
+
+
+def _note_style(level: str) -> str:
+    return "yellow" if level == "warning" else "dim"
+
+
+def _cell(cell: Cell) -> Text:
+    return Text(printable(cell.text), style=_TONES[cell.tone])
+
+
+def _width(table: Table) -> int:
+    widths = [
+        max(cell_len(printable(text)) for text in (column.title, *(row[index].text for row in table.rows)))
+        for index, column in enumerate(table.columns)
+    ]
+    return min(widths[0], _MAX_NAME_WIDTH) + sum(widths[1:]) + 3 * (len(widths) - 1)
+
+
+def _without_column(table: Table, place: int) -> Table:
+    rows = tuple((*row[:place], *row[place + 1 :]) for row in table.rows)
+    return replace(table, columns=(*table.columns[:place], *table.columns[place + 1 :]), rows=rows)

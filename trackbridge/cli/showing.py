@@ -1,0 +1,169 @@
+"""One run in full, for `trackbridge show`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from trackbridge.cli import render
+from trackbridge.compare.canonical import dotted, flatten
+from trackbridge.compare.encode import json_safe
+from trackbridge.compare.groups import seeds_text
+from trackbridge.compare.metrics import metric_order
+from trackbridge.compare.scores import best_point
+from trackbridge.report.tables import Cell, Column, Table
+from trackbridge.report.text import duration_text, number_text, size_text, value_text
+from trackbridge.store.records import RunRecord
+
+MAX_KEYS = 40
+
+
+def print_run(run: RunRecord, *, max_keys: int | None) -> None:
+    """The run on the terminal; of a config scope with more than `max_keys` keys only the number is told."""
+    console = render.make_console()
+    render.print_line(console, f"{run.project} / {run.name}", style="bold")
+    for line in _identity(run):
+        render.print_line(console, line)
+    render.print_line(console)
+    for table in _tables(run, max_keys, has_curves=render.can_sketch(console)):
+        if table.rows:
+            render.print_table(console, table)
+
+
+def details_json(run: RunRecord) -> dict[str, Any]:
+    """What `show --json` says of a run beyond `ls --json`."""
+    details = {
+        "notes": run.notes,
+        "config": run.config,
+        "environment": run.environment,
+        "summary": run.summary,
+        "checkpoints": [dataclasses.asdict(one) for one in run.checkpoints],
+        "media": [dataclasses.asdict(one) for one in run.media],
+        "artifacts": [dataclasses.asdict(one) for one in run.artifacts],
+        "sessions": [dataclasses.asdict(one) for one in run.sessions],
+        "problems": [dataclasses.asdict(one) for one in run.problems],
+        "dropped": dict(run.dropped),
+        "unknown_kinds": dict(run.unknown_kinds),
+        "n_superseded": run.n_superseded,
+    }
+    return {key: json_safe(value) for key, value in details.items()}
+
+
+def _identity(run: RunRecord) -> Iterator[str]:
+    yield f"id       {run.run_id}"
+    yield f"status   {run.status}" + "".join(f" ({one.error})" for one in run.sessions[-1:] if one.error)
+    yield f"started  {_time_text(run.started_ns)}, took {duration_text(run.duration_s)}"
+    yield f"folder   {run.path}"
+    optional = {
+        "group": run.group,
+        "tags": ", ".join(run.tags),
+        "seeds": seeds_text(run.seeds),
+        "notes": run.notes,
+        "summary": ", ".join(f"{name} {value_text(value)}" for name, value in run.summary.items()),
+        "hidden": f"{run.n_superseded} points superseded by a resume" if run.n_superseded else None,
+        "dropped": ", ".join(f"{count} {kind}" for kind, count in run.dropped.items()),
+        "unknown": ", ".join(f"{count} {kind}" for kind, count in run.unknown_kinds.items()),
+    }
+    for label, value in optional.items():
+        if value:
+            yield f"{label:<8} {value}"
+
+
+def _tables(run: RunRecord, max_keys: int | None, *, has_curves: bool) -> Iterator[Table]:
+    yield _with_curves(_metrics_table(run), run) if has_curves else _metrics_table(run)
+    for scope, config in run.config.items():
+        yield _settings_table(f"Config: {scope}", config, max_keys)
+    yield _settings_table("Environment", run.environment, max_keys)
+    yield _checkpoints_table(run)
+    yield _sessions_table(run)
+    yield _problems_table(run)
+
+
+def _metrics_table(run: RunRecord) -> Table:
+    columns = (
+        Column("metric", importance="essential"),
+        Column("best", "right", "essential"),
+        Column("at step", "right"),
+        Column("last", "right", "essential"),
+        Column("at step", "right"),
+        Column("points", "right", "extra"),
+        Column("not finite", "right", "extra"),
+    )
+    rows = []
+    for name in sorted(run.metrics, key=metric_order):
+        summary = run.metrics[name]
+        best = best_point(summary)
+        cells = [name, number_text(best.value if best else None), str(best.step) if best else "-"]
+        cells += [number_text(summary.last), str(summary.last_step), str(summary.n), str(summary.n_nonfinite or "-")]
+        rows.append(tuple(Cell(text) for text in cells))
+    return Table("Metrics", columns, tuple(rows))
+
+
+def _with_curves(table: Table, run: RunRecord) -> Table:
+    rows = tuple((*row, Cell(render.sparkline(run.series(row[0].text)))) for row in table.rows)
+    return dataclasses.replace(table, columns=(*table.columns, Column("curve")), rows=rows)
+
+
+def _settings_table(title: str, settings: Mapping[str, Any], max_keys: int | None) -> Table:
+    leaves = flatten({"": settings})
+    columns = (Column("key", importance="essential"), Column("value", importance="essential"))
+    if max_keys is not None and len(leaves) > max_keys:
+        return Table(title, columns, ((Cell(f"{len(leaves)} keys"), Cell("--full shows them", tone="muted")),))
+    rows = tuple((Cell(dotted(path[1:])), Cell(value_text(value))) for path, value in leaves.items())
+    return Table(title, columns, rows)
+
+
+def _checkpoints_table(run: RunRecord) -> Table:
+    columns = (
+        Column("step", "right", "essential"),
+        Column("path", importance="essential"),
+        Column("size", "right"),
+        Column("scores"),
+        Column("state"),
+    )
+    rows = []
+    for one in run.checkpoints:
+        states = {"kept": bool(one.kept), "deleted": one.deleted, "superseded": one.superseded}
+        scores = ", ".join(f"{name} {number_text(value)}" for name, value in one.metrics.items())
+        size = size_text(one.size_bytes) if one.size_bytes is not None else "-"
+        state = ", ".join(name for name, is_so in states.items() if is_so)
+        rows.append(tuple(Cell(text) for text in (str(one.step), one.kept or one.path, size, scores or "-", state)))
+    return Table("Checkpoints", columns, tuple(rows))
+
+
+def _sessions_table(run: RunRecord) -> Table:
+    columns = (
+        Column("session", importance="essential"),
+        Column("status", importance="essential"),
+        Column("from step", "right"),
+        Column("host"),
+        Column("pid", "right", "extra"),
+        Column("error"),
+    )
+    rows = tuple(
+        (
+            Cell(_time_text(one.started_ns)),
+            Cell(one.status or "no end"),
+            Cell("-" if one.from_step is None else str(one.from_step)),
+            Cell(one.host),
+            Cell(str(one.pid)),
+            Cell(one.error or ""),
+        )
+        for one in run.sessions
+    )
+    return Table("Sessions", columns, rows if len(rows) > 1 else ())
+
+
+def _problems_table(run: RunRecord) -> Table:
+    columns = (Column("file"), Column("line", "right"), Column("offset", "right"), Column("reason"))
+    rows = tuple(
+        (Cell(one.file), Cell(str(one.line)), Cell(str(one.offset)), Cell(one.reason, tone="bad"))
+        for one in run.problems
+    )
+    return Table("Problems", columns, rows)
+
+
+def _time_text(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, tz=timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")

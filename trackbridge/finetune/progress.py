@@ -1,0 +1,43 @@
+"""The thread from a `Trainer` to the display of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trackbridge.finetune.display import Display
+
+
+class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+    """Tells a display the step and the newest scores of one metric."""
+
+    def __init__(self, display: Display, metric: str) -> None:
+        self._display = display
+        self._metric = metric
+        self._scores: dict[str, float] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Where the bar begins, which after a resume is not 0."""
+        self._display.advanced(state.global_step, state.max_steps)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """One update more."""
+        self._display.advanced(state.global_step, state.max_steps)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        metrics: Mapping[str, float],
+        **kwargs: Any,
+    ) -> None:
+        """The metric on the set just scored, beside the other sets' last."""
+        ending = f"_{self._metric}"
+        self._scores.update({k.removesuffix(ending): v for k, v in metrics.items() if k.endswith(ending)})
+        self._display.scored(" ".join(f"{name}/{self._metric} {score:.4f}" for name, score in self._scores.items()))
