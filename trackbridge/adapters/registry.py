@@ -11,21 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from trackbridge.adapters.base import Adapter
 from trackbridge.errors import AdapterBug, NotFoundError, nearest
-
-ENTRY_POINT_GROUP = "trackbridge.adapters"
-_BUILT_IN = {
-    "comet": "trackbridge.adapters.comet:CometAdapter",
-    "memory": "trackbridge.adapters.memory:MemoryAdapter",
-    "mlflow": "trackbridge.adapters.mlflow:MlflowAdapter",
-    "neptune": "trackbridge.adapters.neptune:NeptuneAdapter",
-    "tensorboard": "trackbridge.adapters.tensorboard:TensorboardAdapter",
-    "wandb": "trackbridge.adapters.wandb:WandbAdapter",
-}
-
-
-def adapter_names() -> list[str]:
-    """Every adapter that can be asked for by name, sorted; nothing is imported."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+from trackbridge.targets import BUILT_IN, ENTRY_POINT_GROUP, adapter_names
 
 
 def load_adapter(name: str) -> type[Adapter]:
@@ -35,8 +21,8 @@ def load_adapter(name: str) -> type[Adapter]:
         NotFoundError: there is none; names the known ones and the likeliest one meant.
         AdapterBug: a third party's adapter cannot be imported.
     """
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
         adapter: type[Adapter] = getattr(import_module(module), attribute)
         return adapter
     for point in entry_points(group=ENTRY_POINT_GROUP):

@@ -49,6 +49,8 @@ class JournalWriter:
             identity: fields of `WriterOpened` but for `seq`, `t` and `writer_id`.
             strict: raise JournalWriteError when the disk refuses a line.
 
+        `after_sync` may be set to something to look after every few seconds in which events are written.
+
         Raises:
             OSError: the folder cannot be written at all (permission, not a folder); a full disk does not raise.
         """
@@ -61,6 +63,7 @@ class JournalWriter:
         self._dropped_since = 0
         self._dropped_reason = ""
         self._warned: set[str] = set()
+        self.after_sync: Callable[[], None] | None = None
         self._reset()
         self._open_or_count()
         _writers.add(self)
@@ -132,6 +135,8 @@ class JournalWriter:
             self._write_integrity()
         if now >= self._sync_due:
             self._sync(now)
+            if self.after_sync is not None:
+                self.after_sync()
 
     def sync(self) -> None:
         """Write an integrity line and ask the disk to hold everything so far."""

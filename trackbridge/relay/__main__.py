@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from trackbridge.relay.service import log_to_file, serve, take_up_others
-from trackbridge.relay.target import parse_target
+from trackbridge.targets import parse_target
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
     offset: int = 0
     line: int = 0
-    block_seq: int = 0
+    block_seq: int | None = 0
     seq: int = 0
 
     @property

@@ -12,7 +12,7 @@ from trackbridge.errors import AdapterBug, DeliveryError, MissingDependencyError
 from trackbridge.events.redact import mask_text
 from trackbridge.relay.cursor import Cursor, RejectionNote, State, load_cursor, save_cursor
 from trackbridge.relay.feed import Batch, Feed
-from trackbridge.relay.target import Target
+from trackbridge.targets import Target
 
 BATCH_ROWS = 1000
 CONFIRM_TIMEOUT_S = 60.0

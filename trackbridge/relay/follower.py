@@ -20,8 +20,8 @@ from trackbridge.relay.delivery import RunDelivery
 from trackbridge.relay.header import ending_of, header_of
 from trackbridge.relay.lock import held
 from trackbridge.relay.retry import Backoff
-from trackbridge.relay.target import Target
 from trackbridge.store.records import RunRecord
+from trackbridge.targets import Target
 
 Outcome = Literal["delivered", "caught up", "held elsewhere", "waiting", "refused"]
 POLL_EVERY_S = 1.0

@@ -10,9 +10,9 @@ from pathlib import Path
 from trackbridge.relay.cursor import cursors, delivery_folder
 from trackbridge.relay.follower import Follower, Outcome
 from trackbridge.relay.system import SystemSampler
-from trackbridge.relay.target import Target, parse_target
 from trackbridge.store.records import RunRecord
 from trackbridge.store.store import open_store
+from trackbridge.targets import Target, parse_target
 
 LOG_NAME = "relay.log"
 _log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ It is a separate program that reads the run's journals. The training process imp
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -16,18 +17,20 @@ from pathlib import Path
 from trackbridge.settings import relay_environment
 
 _POLL_S = 0.05
+_log = logging.getLogger(__name__)
 
 
 class Companion:
     """A detached relay for one run and its targets. It outlives the training, and Ctrl-C does not reach it."""
 
-    def __init__(self, run_folder: Path, targets: Sequence[str], *, samples_system: bool) -> None:
+    def __init__(self, run_folder: Path, targets: Sequence[str], *, samples_system: bool, wait_s: float) -> None:
         options = [option for target in targets for option in ("--to", target)]
         self._command = [
             sys.executable, "-m", "trackbridge.relay", str(run_folder), *options, *["--system"] * samples_system,
         ]  # fmt: skip
         self._run_folder = run_folder
         self._targets = list(targets)
+        self._wait_s = wait_s
         self._process = self._start()
 
     def ensure(self) -> None:
@@ -35,12 +38,13 @@ class Companion:
         if self._process.poll() not in (None, 0):
             self._process = self._start()
 
-    def wait(self, timeout_s: float) -> list[str]:
-        """Wait for the relay to be done, at most so long; a sentence for each target that is not."""
-        deadline = time.monotonic() + timeout_s
-        while self._process.poll() is None and time.monotonic() < deadline and self._left():
+    def see_off(self) -> None:
+        """Wait for the delivery, but no longer than the setting says; the relay works on, and what is left is told."""
+        deadline = time.monotonic() + self._wait_s
+        while self._process.poll() is None and self._left() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-        return self._left()
+        for sentence in self._left():
+            _log.warning("not delivered yet: %s. The relay works on; `trackbridge status` tells.", sentence)
 
     def _start(self) -> subprocess.Popen[bytes]:
         log = self._run_folder / "delivery" / "relay.log"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,12 @@ from trackbridge.journal.process import boot_id, started_s
 from trackbridge.journal.sidecar import read_sidecar
 from trackbridge.journal.writer import JournalWriter
 from trackbridge.run import endings
+from trackbridge.run.companion import Companion
 from trackbridge.run.environment import capture, fingerprints
 from trackbridge.run.ranks import Rank, agree_on, this_rank
 from trackbridge.run.run import Nowhere, Run
 from trackbridge.settings import load_settings
+from trackbridge.targets import parse_target
 
 _open_runs: ContextVar[tuple[Run, ...]] = ContextVar("trackbridge_open_runs", default=())
 
@@ -54,6 +56,7 @@ def start_run(
     resume_from: str | Path | None = None,
     ranks: Literal["0", "all"] = "0",
     strict: bool | None = None,
+    to: Sequence[str] | None = None,
 ) -> Run:
     """A run that is being recorded; use it as a context manager, and it ends with its true status.
 
@@ -69,11 +72,13 @@ def start_run(
             after its step; without one, or with None, a new run starts.
         ranks: "0" gives ranks other than 0 a run that records nothing; "all" gives each a journal of its own.
         strict: raise when the disk refuses a line (setting `strict`).
+        to: targets to deliver to while the run goes on, such as `["wandb", "comet:offline"]` (setting `to`).
 
     Raises:
         MisuseError: a name that cannot be one, a checkpoint directory that is not there, a root that cannot be written.
     """
-    settings = load_settings(root=root, strict=strict)
+    settings = load_settings(root=root, strict=strict, to=None if to is None else tuple(to))
+    targets = [str(parse_target(text)) for text in settings.to]
     rank = this_rank()
     if ranks not in ("0", "all"):
         raise MisuseError(f"ranks is {ranks!r}; expected '0' or 'all'")
@@ -107,6 +112,9 @@ def start_run(
         journal.append(EnvironmentCaptured, environment=captured)
     if data:
         journal.append(EnvironmentCaptured, environment={"data": fingerprints(data)})
+    if (targets or settings.system) and rank.rank == 0:
+        run.companion = Companion(path, targets, samples_system=settings.system, wait_s=settings.finish_timeout_s)
+        journal.after_sync = run.companion.ensure
     endings.watch(run)
     return _enter(run)
 

@@ -33,6 +33,7 @@ from trackbridge.events.values import as_json, as_json_object, as_scalar, as_ste
 from trackbridge.journal.paths import files_folder
 from trackbridge.journal.sidecar import Sidecar, write_sidecar
 from trackbridge.run import files
+from trackbridge.run.companion import Companion
 from trackbridge.run.media import Media, as_media
 from trackbridge.run.seeds import Seeds
 
@@ -99,6 +100,7 @@ class Run:
         self.is_recording = not isinstance(journal, Nowhere)
         self.seeds: Seeds | None = None
         self.is_closed = False
+        self.companion: Companion | None = None
         self._journal = journal
         self._names: set[str] = set()
 
@@ -309,6 +311,8 @@ class Run:
             traceback=None if traceback is None else mask_text(clean_text(traceback))[-_MAX_TRACEBACK:],
         )
         self._journal.close()
+        if self.companion is not None:
+            self.companion.see_off()
 
     def _closed_error(self, verb: str) -> RunClosedError:
         return RunClosedError(

@@ -1,14 +1,25 @@
-"""A target: the name of an adapter and how it is used, as a user writes it: `wandb`, `comet:offline`."""
+"""
+Where runs can be delivered to: a target is the name of an adapter and how it is used, such as `wandb` or
+`comet:offline`. Names are known here without importing any adapter, so that a run can refuse a wrong one at once.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from trackbridge.adapters.registry import adapter_names
 from trackbridge.errors import NotFoundError, SettingsError, nearest
 
 Mode = Literal["online", "offline"]
+ENTRY_POINT_GROUP = "trackbridge.adapters"
+BUILT_IN = {
+    "comet": "trackbridge.adapters.comet:CometAdapter",
+    "memory": "trackbridge.adapters.memory:MemoryAdapter",
+    "mlflow": "trackbridge.adapters.mlflow:MlflowAdapter",
+    "neptune": "trackbridge.adapters.neptune:NeptuneAdapter",
+    "tensorboard": "trackbridge.adapters.tensorboard:TensorboardAdapter",
+    "wandb": "trackbridge.adapters.wandb:WandbAdapter",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,13 @@ class Target:
         return str(self).replace(":", "-")
 
 
+def adapter_names() -> list[str]:
+    """Every adapter that can be asked for by name, sorted: the built-in ones and those of installed packages."""
+    from importlib.metadata import entry_points
+
+    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
 def parse_target(text: str) -> Target:
     """The target a user wrote.
 
@@ -35,7 +53,7 @@ def parse_target(text: str) -> Target:
         SettingsError: a mode other than `online` and `offline`.
     """
     name, _, mode = text.strip().partition(":")
-    if name not in adapter_names():
+    if name not in BUILT_IN and name not in adapter_names():
         raise NotFoundError(f"no adapter named {name!r}{nearest(name, adapter_names())}")
     if mode not in ("", *get_args(Mode)):
         raise SettingsError(f"target {text!r} has the mode {mode!r}; expected {name!r} or '{name}:offline'")
