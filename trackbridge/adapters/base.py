@@ -45,7 +45,9 @@ class RunHeader:
 class RemoteRef:
     """Where the run is at the tracker; kept in the cursor and given back at the next `open`.
 
-    `delivered_rows` is how many rows the tracker itself says it has, where it can say so, else None.
+    `delivered_rows` is how many rows the tracker itself says it has, where it can say so, else None. When these are
+    fewer than the relay has counted, the relay hands over everything from the first row on again: so an offline
+    format that cannot be added to after a crash is simply written anew.
     `state` is the adapter's own JSON-safe memory.
     """
 
@@ -113,11 +115,14 @@ class Capabilities:
 class Adapter(Protocol):
     """One tracker. A new object serves one run; `open` is called once, before anything else.
 
-    Every method raises only the errors of `trackbridge.errors.DeliveryError`: a vendor's exception never crosses.
+    Every method raises only the errors of `trackbridge.errors.DeliveryError`, or `MissingDependencyError`: a vendor's
+    exception never crosses. `checkpoints`, set before `open`, says which checkpoints are uploaded; artifacts that
+    were logged by name always are.
     """
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
+    checkpoints: Literal["none", "best", "all"]
 
     def __init__(
         self,

@@ -16,7 +16,8 @@ from typing import ClassVar, Literal
 import msgspec
 
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection, RemoteRef, Row, RunHeader
-from trackbridge.events.models import KnownEvent, UnknownEvent
+from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
+from trackbridge.events.models import CheckpointSaved, KnownEvent, MediaLogged, UnknownEvent
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(KnownEvent).decode
@@ -41,35 +42,43 @@ class MemoryAdapter:
     name: ClassVar[str] = "memory"
     capabilities: ClassVar[Capabilities] = Capabilities(
         artifacts="changed",
-        rules={"artifacts": "checkpoints and artifacts are kept as references: path, size and digest, no bytes"},
+        rules={
+            "artifacts": "checkpoints and artifacts are kept as references (path, size, digest), without their bytes"
+        },
     )
 
     def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
+        self.checkpoints: CheckpointPolicy = "none"
         self._mode = mode
         self._folder = folder
 
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
-        """Take up the run, or begin it; `delivered_rows` counts the rows that are here without a gap."""
+        """Take up the run, or begin it."""
+        self._choice = CheckpointChoice(self.checkpoints)
         self._run = RUNS.setdefault(run.run_id, MemoryRun(run))
         self._files: Path | None = None
         if self._mode == "offline":
             self._files = (self._folder or run.folder / "offline" / self.name) / run.run_id
             self._run = MemoryRun(run, rows=_read_rows(self._files))
         self._run.ending = None
-        return RemoteRef(remote_id=run.run_id, delivered_rows=_without_gap(self._run.rows))
+        return RemoteRef(remote_id=run.run_id)
 
     def deliver(self, rows: Sequence[Row]) -> Delivery:
         """Keep the rows by number."""
-        rejections = []
-        for number, event in rows:
-            if isinstance(event, UnknownEvent):
-                reason = "this version of trackbridge does not know the kind"
-                rejections.append(Rejection(number, event.kind, "event", reason))
-                continue
-            self._run.rows[number] = event
-            if self._files is not None:
-                _write(self._files / str(number), _encode(event))
-        return Delivery(tuple(rejections))
+        return Delivery(tuple(rejection for row in rows if (rejection := self._keep(row)) is not None))
+
+    def _keep(self, row: Row) -> Rejection | None:
+        number, event = row
+        if isinstance(event, UnknownEvent):
+            return Rejection(number, event.kind, "event", "this version of trackbridge does not know the kind")
+        if isinstance(event, MediaLogged) and not (self._run.header.folder / event.path).is_file():
+            return Rejection(number, "media_logged", event.name, f"its file {event.path} is gone")
+        if isinstance(event, CheckpointSaved) and not self._choice.wants(event):
+            return None
+        self._run.rows[number] = event
+        if self._files is not None:
+            _write(self._files / str(number), _encode(event))
+        return None
 
     def flush(self, timeout_s: float) -> bool:
         """True: a row is kept before `deliver` returns."""
@@ -102,7 +111,3 @@ def _write(path: Path, content: bytes) -> None:
     draft = path.with_suffix(".draft")
     draft.write_bytes(content)
     draft.replace(path)
-
-
-def _without_gap(rows: dict[int, KnownEvent]) -> int:
-    return next(number for number in range(len(rows) + 1) if number not in rows)
