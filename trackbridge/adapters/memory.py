@@ -2,8 +2,8 @@
 The reference adapter: a tracker that keeps the rows of each run by their number, so that a row delivered twice is
 there once.
 
-Online, runs live in `RUNS` for as long as the process does. Offline, each row is one file, `<folder>/<run_id>/<number>`,
-put there by an atomic rename, so that what was delivered outlives a killed process.
+Online, runs live in `RUNS` for as long as the process does. Offline, each row is one file,
+`<folder>/<run_id>/<number>`, put there by an atomic rename, so what was delivered outlives a killed process.
 """
 
 from __future__ import annotations
