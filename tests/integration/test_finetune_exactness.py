@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from finetune_kit import Evidence, Trained, trained
+from transformers import TrainerCallback
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,39 @@ def test_neighbouring_data_seeds_share_no_epoch(reference: Evidence, tmp_path: P
 def test_how_often_one_evaluates_changes_nothing_in_training(reference: Evidence, tmp_path: Path, every: int) -> None:
     """In a plain Trainer it does: each evaluation draws one number from the generator that dropout uses."""
     assert trained(tmp_path, overrides={"evaluation.every": every}).evidence == reference
+
+
+class Gambler(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+    """Draws from torch's generator between updates, as augmentations, samplers and careless callbacks do."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        torch.rand(state.global_step % 3)
+
+
+def test_random_numbers_drawn_by_others_change_nothing_in_training(reference: Evidence, tmp_path: Path) -> None:
+    assert trained(tmp_path, callbacks=[Gambler()]).evidence == reference
+
+
+class RandomStates(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+    """Torch's random state before and after the evaluation that stands between an update and the epoch's end."""
+
+    def __init__(self) -> None:
+        self.states: list[torch.Tensor] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        self.states.append(torch.get_rng_state())
+
+    on_epoch_end = on_step_end
+
+
+def test_an_evaluation_leaves_the_random_state_as_it_was(tmp_path: Path) -> None:
+    seen = RandomStates()
+
+    trained(tmp_path, overrides={"evaluation.every": 13, "training.epochs": 1}, callbacks=[seen])
+
+    assert len(seen.states) == 14
+    assert torch.equal(seen.states[-2], seen.states[-1])
+    assert not torch.equal(seen.states[-3], seen.states[-2])
 
 
 def test_several_eval_sets_change_nothing_in_training(reference: Evidence, tmp_path: Path) -> None:

@@ -60,10 +60,9 @@ def _study(plan: Plan, root: Path | None, html: Path | None) -> None:
         print_table(console, chosen_scores_table(outcomes))
     _compare(outcomes, console, root, html)
     print_line(console, f"{len(outcomes)} runs in {duration_text(time.monotonic() - started_s)}")
-    failed = [outcome for outcome in outcomes if outcome.ending == "failed"]
-    for outcome in failed:
-        print_line(console, str(outcome), style="red")
+    failed = [outcome.planned.name for outcome in outcomes if outcome.ending == "failed"]
     if failed:
+        print_line(console, f"{len(failed)} of them failed, for the reasons above: {', '.join(failed)}", style="red")
         raise typer.Exit(FOUND_PROBLEMS)
 
 

@@ -68,7 +68,8 @@ class _Study:
             outcome = self._trained(planned)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this run's end and told in its outcome
             _log.debug("run %r failed", planned.name, exc_info=True)
-            outcome = Outcome(planned, "failed", error=f"{type(error).__name__}: {error}")
+            # on one line: errors of libraries come with paragraphs
+            outcome = Outcome(planned, "failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
         self._display.run_ended(outcome)
         return outcome
 

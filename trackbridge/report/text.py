@@ -36,7 +36,8 @@ def mean_text(mean: float | None, sd: float | None) -> str:
     """A mean with its standard deviation, both to the digits that the sd gives meaning to: `0.583 ± 0.021`."""
     if mean is None or sd is None or not (math.isfinite(mean) and math.isfinite(sd)) or sd == 0:
         return number_text(mean) + (" ± 0" if sd == 0 else "")
-    decimals = min(8, max(0, 1 - math.floor(math.log10(sd))))
+    # Rounded first: 0.0996 has the digits of 0.10.
+    decimals = min(8, max(0, 1 - math.floor(math.log10(float(f"{sd:.1e}")))))
     if abs(mean) >= 1e6 or sd < 1e-7:
         return f"{number_text(mean)} ± {sd:.2g}"
     return f"{mean:.{decimals}f} ± {sd:.{decimals}f}"
