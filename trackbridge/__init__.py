@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from trackbridge.compare.comparison import Comparison, compare
+    from trackbridge.relay.sync import sync
     from trackbridge.run.lifecycle import current_run, start_run
     from trackbridge.run.media import Histogram, Image, Table, Text
     from trackbridge.run.run import Run
@@ -36,6 +37,7 @@ _HOME = {
     "current_run": "trackbridge.run.lifecycle",
     "open_store": "trackbridge.store.store",
     "start_run": "trackbridge.run.lifecycle",
+    "sync": "trackbridge.relay.sync",
 }
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "current_run",
     "open_store",
     "start_run",
+    "sync",
 ]
 
 

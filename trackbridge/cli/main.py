@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from trackbridge import __version__
-from trackbridge.cli import checking, comparing, finetune, following, listing, removing
+from trackbridge.cli import checking, comparing, delivering, finetune, following, listing, removing
 from trackbridge.cli.exits import INTERRUPTED, OK, exit_code
 from trackbridge.errors import TrackbridgeError
 
@@ -32,6 +32,8 @@ app.command("show", rich_help_panel="Look")(listing.show)
 app.command("tail", rich_help_panel="Look")(following.tail)
 app.command("diff", rich_help_panel="Compare")(comparing.diff)
 app.command("compare", rich_help_panel="Compare")(comparing.compare)
+app.command("sync", rich_help_panel="Deliver")(delivering.sync)
+app.command("status", rich_help_panel="Deliver")(delivering.status)
 app.command("doctor", rich_help_panel="Keep")(checking.doctor)
 app.command("rm", rich_help_panel="Keep")(removing.remove)
 app.command("gc", rich_help_panel="Keep")(removing.collect_garbage)
