@@ -70,7 +70,8 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 class LoopbackServer:
-    """Serves `answer(request)` on 127.0.0.1; a context manager. Requests are answered one at a time.
+    """Serves `answer(request)` on 127.0.0.1; a context manager. Requests are answered one at a time, and an error
+    in `answer` is raised when the context ends.
 
     Attributes:
         port: chosen when it is made, and kept through outages.
@@ -82,6 +83,7 @@ class LoopbackServer:
         self._lock = RLock()
         self._troubles: list[Trouble] = []
         self._open: set[socket] = set()
+        self._defects: list[Exception] = []
         self.requests: list[Request] = []
         self.port = 0
 
@@ -98,6 +100,8 @@ class LoopbackServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stop()
+        if error is None and self._defects:
+            raise self._defects[0]
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -132,8 +136,12 @@ class LoopbackServer:
         for trouble in met:
             if trouble.status is not None:
                 return json_response({"errors": [{"message": "refused by the fake server"}]}, trouble.status)
-        with self._lock:
-            response = self._answer(request)
+        try:
+            with self._lock:
+                response = self._answer(request)
+        except Exception as error:  # noqa: BLE001 - kept, and raised where the test can see it
+            self._defects.append(error)
+            return json_response({"errors": [{"message": f"defect of the fake server: {error!r}"}]}, 500)
         return None if any(trouble.cut == "after" for trouble in met) else response
 
     def _start(self) -> None:
