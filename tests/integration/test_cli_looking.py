@@ -204,6 +204,36 @@ sys.stdin.read()"""
     assert follower.returncode == 1
 
 
+def test_ctrl_c_ends_a_command_quietly(root: Path) -> None:
+    with tb.start_run("cola", name="live", root=root) as run:
+        run.log({"train/loss": 0.1}, step=1)
+        with subprocess.Popen(
+            command("tail", "-f", "live"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        ) as follower:
+            assert follower.stdout is not None
+            assert follower.stderr is not None
+            assert "step 1" in follower.stdout.readline()
+            follower.send_signal(signal.SIGINT)
+            said = follower.stderr.read()
+
+    assert follower.returncode == 130
+    assert said.strip() == ""
+
+
+def test_a_reader_that_stops_early_hears_no_complaint(root: Path) -> None:
+    record(root, "a", n_steps=3000)
+    with subprocess.Popen(
+        command("tail", "a", "-n", 10_000), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stderr is not None
+        assert "step 1 " in writer.stdout.readline()
+        writer.stdout.close()
+        said = writer.stderr.read()
+
+    assert said == ""
+
+
 def test_python_m_trackbridge_is_the_command() -> None:
     done = call_apart("--version")
 
