@@ -21,6 +21,8 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
+from msgspec.structs import replace
+
 from trackbridge.errors import JournalWriteError
 from trackbridge.events.models import EventsDropped, Integrity, KnownEvent, MetricsLogged, WriterOpened
 from trackbridge.journal.codec import crc_covered, encode, encode_metrics
@@ -62,7 +64,7 @@ class JournalWriter:
         self._dropped_reason = ""
         self._warned: set[str] = set()
         self._reset()
-        self._open_or_count()
+        self._open_or_note()
         _writers.add(self)
 
     def _reset(self) -> None:
@@ -94,60 +96,88 @@ class JournalWriter:
             now = time_ns()
             line = encode_metrics(self._seq, now, step, metrics, epoch)
             if self._is_healthy:
+                # Counted first: Ctrl-C may strike as the write returns, with the line in the file.
+                self._seq += 1
+                self._unchecked.append(line)
                 try:
                     written = os_write(self._fd, line)
                 except OSError:
-                    # Tried again below, where it is counted and told.
-                    written = 0
-                if written:
-                    self._seq += 1
-                    self._unchecked.append(line)
+                    # Tried again below, where it is counted as dropped and told.
+                    self._seq -= 1
+                    self._unchecked.pop()
+                else:
                     if written != len(line) or now >= self._sync_due or len(self._unchecked) >= INTEGRITY_EVERY_LINES:
-                        self._do_chores(line[written:], now)
+                        self._pending = line[written:]
+                        self._do_chores(now)
                     return True
             return self._write(MetricsLogged, {"step": step, "metrics": metrics, "epoch": epoch})
 
     def _write(self, kind: type[KnownEvent], fields: dict[str, Any]) -> bool:
-        """What was left unwritten before, then the event: True when all of it is in the file."""
         try:
-            if self._fd == _CLOSED:
-                self._open()
-            while self._pending:
-                self._pending = self._pending[os_write(self._fd, self._pending) :]
-            if self._dropped:
-                counts, reason = dict(self._dropped), self._dropped_reason
-                self._write_line(EventsDropped, counts=counts, reason=reason, since_t=self._dropped_since)
-                self._dropped.clear()
+            self._catch_up()
             self._write_line(kind, **fields)
         except OSError as error:
             self._count(kind, error)
             return False
-        self._do_chores(self._pending, time_ns())
+        self._do_chores(time_ns())
         return True
 
-    def _do_chores(self, pending: bytes, now: int) -> None:
-        # What the disk did not take goes first at the next append: a line may be torn, never interleaved.
-        self._pending, self._is_healthy = pending, not pending
-        if len(self._unchecked) >= INTEGRITY_EVERY_LINES:
-            self._write_integrity()
+    def _catch_up(self) -> None:
+        """Open the file, finish a torn line and tell what was dropped, where any of it is due."""
+        if self._fd == _CLOSED:
+            self._open()
+        self._write_pending()
+        if self._dropped:
+            counts, reason = dict(self._dropped), self._dropped_reason
+            self._write_line(EventsDropped, counts=counts, reason=reason, since_t=self._dropped_since)
+            self._dropped.clear()
+
+    def _do_chores(self, now: int) -> None:
+        """What is due after a line: the rest of it, a checksum, the platter."""
+        self._is_healthy = False
+        try:
+            self._write_pending()
+            if len(self._unchecked) >= INTEGRITY_EVERY_LINES:
+                self._write_integrity()
+        except OSError as error:
+            self._note_trouble(error)
+        self._is_healthy = not self._pending
         if now >= self._sync_due:
             self._sync(now)
 
     def sync(self) -> None:
         """Write an integrity line and ask the disk to hold everything so far."""
         with self._lock:
-            if self._fd != _CLOSED:
-                self._write_integrity()
-                self._sync(time_ns())
+            if self._fd != _CLOSED or self._dropped:
+                self._settle()
+
+    def _settle(self) -> None:
+        self._is_healthy = False
+        try:
+            self._catch_up()
+            self._write_integrity()
+        except OSError as error:
+            self._note_trouble(error)
+        if self._fd != _CLOSED:
+            self._sync(time_ns())
 
     def close(self) -> None:
         """Write the last integrity line, sync and close the file. Do not append after it."""
-        self.sync()
-        with self._lock:
-            _writers.discard(self)
-            if self._fd != _CLOSED:
-                os.close(self._fd)
-                self._fd = _CLOSED
+        try:
+            self.sync()
+        finally:
+            with self._lock:
+                _writers.discard(self)
+                self._close_file()
+
+    def _close_file(self) -> None:
+        fd, self._fd = self._fd, _CLOSED
+        try:
+            if fd != _CLOSED:
+                os.close(fd)
+        except OSError as error:
+            # NFS tells of a full disk here.
+            self._note_trouble(error)
 
     def close_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
         """Write one last event and keep the lock, so that no other thread writes after it.
@@ -156,18 +186,15 @@ class JournalWriter:
         """
         self._lock.acquire()
         self._write(kind, fields)
-        self._write_integrity()
-        self._sync(time_ns())
+        self._settle()
 
-    def _open_or_count(self) -> bool:
+    def _open_or_note(self) -> None:
         try:
             self._open()
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
                 raise
             self._note_trouble(error)
-            return False
-        return True
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -176,8 +203,7 @@ class JournalWriter:
         opened = WriterOpened(seq=0, t=time_ns(), writer_id=self.writer_id, **self._identity)
         line = encode(opened)
         try:
-            if os.write(fd, line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _write_whole(fd, line)
         except OSError:
             os.close(fd)
             self.path.unlink()
@@ -188,23 +214,32 @@ class JournalWriter:
 
     def _write_line(self, kind: type[KnownEvent], **fields: Any) -> None:
         line = encode(kind(**{"seq": self._seq, "t": time_ns(), **fields}))
-        self._pending = line[os_write(self._fd, line) :]
-        self._is_healthy = not self._pending
-        self._seq += 1
-        self._unchecked.append(line)
+        self._put(line, [*self._unchecked, line])
+
+    def _put(self, line: bytes, unchecked: list[bytes]) -> None:
+        """A line after what is pending, and the lines without a checksum from then on; an OSError changes nothing."""
+        self._write_pending()
+        before = self._seq, self._unchecked
+        self._seq, self._unchecked = self._seq + 1, unchecked
+        try:
+            self._pending = line[os_write(self._fd, line) :]
+        except OSError:
+            self._seq, self._unchecked = before
+            raise
+
+    def _write_pending(self) -> None:
+        # What the disk did not take goes before anything else: a line may be torn, never interleaved.
+        while self._pending:
+            self._pending = self._pending[os_write(self._fd, self._pending) :]
 
     def _write_integrity(self) -> None:
-        if not self._is_healthy or not self._unchecked:
+        if not self._unchecked:
             return
-        now, covered = time_ns(), b"".join(self._unchecked)
-        draft = encode(Integrity(seq=self._seq, t=now, size_bytes=len(covered), crc32=0))
-        crc = zlib.crc32(crc_covered(draft), zlib.crc32(covered))
-        try:
-            self._write_line(Integrity, t=now, size_bytes=len(covered), crc32=crc)
-        except OSError as error:
-            self._note_trouble(error)
-            return
-        self._unchecked.clear()
+        covered = b"".join(self._unchecked)
+        draft = Integrity(seq=self._seq, t=time_ns(), size_bytes=len(covered), crc32=0)
+        crc = zlib.crc32(crc_covered(encode(draft)), zlib.crc32(covered))
+        self._put(encode(replace(draft, crc32=crc)), [])
+        self._write_pending()
 
     def _sync(self, now: int) -> None:
         self._sync_due = now + SYNC_EVERY_NS
@@ -243,6 +278,11 @@ class JournalWriter:
             os.close(fd)
         self.writer_id = new_id()
         self._identity = {**self._identity, "role": "child", "pid": os.getpid(), "pid_started": started_s(os.getpid())}
+
+
+def _write_whole(fd: int, line: bytes) -> None:
+    while line:
+        line = line[os_write(fd, line) :]
 
 
 def _name(error: OSError) -> str:
