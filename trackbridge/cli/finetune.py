@@ -11,6 +11,7 @@ import typer
 
 from trackbridge.cli.exits import FOUND_PROBLEMS
 from trackbridge.cli.selection import RootOption, open_root
+from trackbridge.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,9 +49,13 @@ def _study(plan: Plan, root: Path | None, html: Path | None) -> None:
     """Run the plan, then lay what finished side by side."""
     from trackbridge.cli.render import make_console, print_line, print_table
     from trackbridge.finetune.display import display_for
-    from trackbridge.finetune.study import run_study
     from trackbridge.finetune.tables import chosen_scores_table
     from trackbridge.report.text import duration_text
+
+    try:
+        from trackbridge.finetune.study import run_study
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError.for_extra("training", str(error.name), "transformers") from error
 
     started_s = time.monotonic()
     console = make_console()
