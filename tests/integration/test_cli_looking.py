@@ -155,6 +155,23 @@ def test_tail_shows_the_last_lines(root: Path, capsys: Capture) -> None:
     assert lines[2].endswith("finished")
 
 
+def test_tail_tells_resumes_checkpoints_and_failures(root: Path, capsys: Capture, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint-10"
+    checkpoint.mkdir()
+    with tb.start_run("cola", name="a", root=root) as run:
+        run.log_checkpoint(checkpoint, step=10)
+    with pytest.raises(RuntimeError), tb.start_run("cola", root=root, resume_from=checkpoint):
+        raise RuntimeError("out of memory")
+
+    lines = [line[10:] for line in call(capsys, "tail", run.run_id).out.splitlines()]
+
+    assert lines[0].startswith("step 10")
+    assert lines[0].endswith(str(checkpoint))
+    assert lines[1:3] == ["finished", "resumed after step 10"]
+    assert lines[3].startswith("failed: ")
+    assert "out of memory" in lines[3]
+
+
 def test_tail_of_some_metrics(root: Path, capsys: Capture) -> None:
     record(root, "a")
 

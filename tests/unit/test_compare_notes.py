@@ -25,7 +25,8 @@ def test_a_longer_run_is_told_with_the_scores_at_the_last_common_step() -> None:
 
     assert told.level == "warning"
     assert told.text == (
-        "b trained 40 % longer than the shortest (200 steps); at the last common step, 200, eval/mcc is 0.2 (a), 0.2 (b)"
+        "b trained 40 % longer than the shortest (200 steps);"
+        " at the last common step, 200, eval/mcc is 0.2 (a), 0.2 (b)"
     )
 
 

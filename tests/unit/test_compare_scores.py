@@ -149,6 +149,20 @@ def test_bookkeeping_is_left_out_and_scores_come_first() -> None:
     assert list(compare([run]).metrics) == ["eval/mcc", "eval/loss", "train/loss"]
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"summary": {"chosen_by": "eval/mcc"}},
+        {"config": {"training_arguments": {"metric_for_best_model": "eval_mcc"}}},
+        {"config": {"training_arguments": {"metric_for_best_model": "mcc"}}},
+    ],
+)
+def test_the_metric_that_chose_the_weights_leads(told: dict[str, object]) -> None:
+    run = build_run("a", curves={"eval/accuracy": [1.0], "eval/mcc": [1.0]}, **told)
+
+    assert list(compare([run]).metrics) == ["eval/mcc", "eval/accuracy"]
+
+
 def test_an_unknown_metric_names_the_nearest_one() -> None:
     with pytest.raises(NotFoundError, match="did you mean 'eval/mcc'"):
         compare([scored("a", 1e-5, 0.5)], metrics=["eval/mc"])

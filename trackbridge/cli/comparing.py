@@ -105,6 +105,11 @@ def _print_comparison(compared: Comparison, output_format: str) -> None:
 
 
 def write_page(compared: Comparison, file: Path) -> None:
+    """Write the report of a comparison and say where.
+
+    Raises:
+        MisuseError: the file cannot be written.
+    """
     from trackbridge.report.html import comparison_page
 
     try:

@@ -73,8 +73,6 @@ def seeds_text(seeds: Seeds) -> str:
 
 def short_value(value: Any) -> str:
     """A config value as a person would write it, at most 24 characters long."""
-    if value is MISSING:
-        return "absent"
     text = value if isinstance(value, str) and value else "null" if value is None else repr(value)
     if isinstance(value, float) and len(text) > 8:
         # Arithmetic leaves values such as 6.000000000000001e-05, of which nobody wants to read the end.
