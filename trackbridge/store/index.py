@@ -47,7 +47,8 @@ SCHEMA_VERSION = 1
 _USER_VERSION = SCHEMA_VERSION * 1000 + FORMAT_VERSION
 _BUSY_TIMEOUT_S = 30.0
 
-IndexTrouble = (sqlite3.Error, msgspec.DecodeError)
+_UNDECODABLE = (msgspec.DecodeError, msgspec.ValidationError)
+IndexTrouble = (sqlite3.Error, *_UNDECODABLE)
 """What `Index` raises when its file cannot be used, or no longer; for `except`."""
 
 _TABLES = """
@@ -109,8 +110,9 @@ def successor(index: Index, trouble: Exception) -> Index:
 
 
 def _next(path: Path, trouble: Exception, *, may_rebuild: bool) -> Index:
-    # OperationalError is about the surroundings: a read-only or full disk, a lock. Anything else means damage.
-    if may_rebuild and not isinstance(trouble, sqlite3.OperationalError):
+    # SQLite tells damage as DatabaseError itself; its subclasses are about a lock, or a read-only or full disk.
+    is_damage = type(trouble) in (sqlite3.DatabaseError, *_UNDECODABLE) or "no such" in str(trouble)
+    if is_damage and may_rebuild:
         try:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)

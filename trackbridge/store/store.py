@@ -118,10 +118,6 @@ class Store:
         folder = self._folder_of(run)
         return self._ask(lambda index: zoom(index, folder, metric, start, stop, pixels))
 
-    def close(self) -> None:
-        """Give the index file back; the records keep what they have, but can load no more points."""
-        self._snapshot.index.close()
-
     def _records(self) -> list[RunRecord]:
         with self._lock:
             self._ask(lambda index: refresh(self._snapshot, self._scan))
