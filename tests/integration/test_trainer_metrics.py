@@ -70,11 +70,14 @@ def test_the_totals_at_the_end_are_a_summary_and_not_on_the_loss_curve(tmp_path:
 def test_token_counts_and_speed_are_curves_of_the_training(tmp_path: Path) -> None:
     # With this argument Trainer adds `train_runtime` to every log, as it otherwise does only at the end.
     folder, _ = tracked(
-        tmp_path, {"include_num_input_tokens_seen": "all", "eval_strategy": "steps", "eval_steps": 5, "max_steps": 6}
+        tmp_path, {"include_num_input_tokens_seen": "all", "eval_strategy": "steps", "eval_steps": 6, "max_steps": 6}
     )
 
     assert points(folder, "train/num_input_tokens_seen") == {step: 24.0 * step for step in range(1, 7)}
     assert list(points(folder, "train/tokens_per_second")) == [1, 2, 3, 4, 5, 6]
+    # An evaluation carries the same counter, which is not a number of the evaluation.
+    [evaluation] = [event for event in events(folder, "metrics_logged") if "eval/loss" in event["metrics"]]
+    assert not any(name.startswith("train/") for name in evaluation["metrics"])
     assert list(points(folder, "train/loss")) == [1, 2, 3, 4, 5, 6]
 
 
