@@ -12,7 +12,9 @@ from finetune_kit import trained
 
 from trackbridge.finetune.config import LocalData, parse_config
 from trackbridge.finetune.config_file import read_config_file
-from trackbridge.finetune.data import describe, load_corpus
+from trackbridge.finetune.data import load_corpus
+from trackbridge.finetune.description import describe
+from trackbridge.finetune.labels import find_labels
 from trackbridge.store.store import open_store
 
 pytestmark = pytest.mark.real
@@ -25,7 +27,7 @@ def test_the_cola_study_reads_every_sentence_of_the_public_files(real_data: Path
 
     corpus = load_corpus(LocalData.model_validate(told))
 
-    described = describe(corpus, is_regression=False)
+    described = describe(corpus, find_labels(corpus.train, is_regression=False))
     assert {name: len(examples) for name, examples in corpus.evals.items()} == {"in_domain": 527, "out_of_domain": 516}
     assert len(corpus.train) == 8551
     assert described["train"]["labels"] == {"0": 2528, "1": 6023}

@@ -53,17 +53,19 @@ def _study(plan: Plan, root: Path | None, html: Path | None) -> None:
     from trackbridge.report.text import duration_text
 
     try:
+        from trackbridge.finetune.ranks import is_first_rank
         from trackbridge.finetune.study import run_study
     except ModuleNotFoundError as error:
         raise MissingDependencyError.for_extra("training", str(error.name), "transformers") from error
 
     started_s = time.monotonic()
     console = make_console()
+    console.quiet = not is_first_rank()
     outcomes = run_study(plan, root=root, display=display_for(console, plan))
     print_line(console)
     if any(len(outcome.scores) > 1 for outcome in outcomes):
         print_table(console, chosen_scores_table(outcomes))
-    _compare(outcomes, console, root, html)
+    _compare(outcomes, console, root, html if is_first_rank() else None)
     print_line(console, f"{len(outcomes)} runs in {duration_text(time.monotonic() - started_s)}")
     failed = [outcome.planned.name for outcome in outcomes if outcome.ending == "failed"]
     if failed:

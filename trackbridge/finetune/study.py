@@ -87,7 +87,6 @@ class _Study:
             run_id=beginning.run_id,
             resume_from=beginning.checkpoint,
         ) as run:
-            run.log_config(planned.config.recorded(), scope="pipeline")
             run.log_config({"name": self._plan.name, "variant": planned.variant}, scope="study")
             watch = ShowProgress(self._display, planned.config.evaluation.metric)
             train(planned.config, corpus, run, resume_from=beginning.checkpoint, callbacks=[watch])
