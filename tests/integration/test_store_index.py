@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
 
 from trackbridge.events.models import MetricsLogged, RunFinished, RunResumed
 from trackbridge.journal.codec import encode
-from trackbridge.store.index import FILE_NAME
+from trackbridge.store.opening import FILE_NAME
 from trackbridge.store.store import Store, open_store
 from trackbridge.testing.journals import STARTED_NS, ToldJournal
 
@@ -259,7 +260,10 @@ def test_folder_without_runs_gets_no_index(tmp_path: Path) -> None:
 
 READER = """
 import sys
+from trackbridge.store import index
 from trackbridge.store.store import open_store
+if sys.argv[2] == "network":
+    index.lies_on_network = lambda folder: True
 store = open_store(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -273,12 +277,13 @@ print("shared" if store._snapshot.index.path else "in memory", flush=True)
 """
 
 
-def test_readers_that_index_at_once_while_runs_are_written_all_tell_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["local", "network"])
+def test_readers_that_index_at_once_while_runs_are_written_all_tell_the_same(tmp_path: Path, mode: str) -> None:
     paths = [journal_of(3000, f"run-{number}").write(tmp_path) for number in range(4)]
     readers = [
-        subprocess.Popen([sys.executable, "-c", READER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", READER, str(tmp_path), mode], stdin=PIPE, stdout=PIPE, text=True)
         for _ in range(4)
-    ]  # fmt: skip
+    ]
     told = []
     for reader in readers:
         assert reader.stdout is not None
