@@ -152,6 +152,18 @@ class Logs(TrainerCallback):
         logs.update(self.extra)
 
 
+def test_tracking_changes_nothing_in_the_training(tmp_path: Path) -> None:
+    args = {"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "steps", "save_steps": 3}
+    folder, tracked_trainer = tracked(tmp_path, args)
+    plain_trainer = trainer_for(arguments(tmp_path / "plain", **args))
+    plain_trainer.train()
+
+    losses = [entry["loss"] for entry in plain_trainer.state.log_history if "loss" in entry]
+    assert list(points(folder, "train/loss").values()) == losses
+    weights = tracked_trainer.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in plain_trainer.model.state_dict().items())
+
+
 def test_bools_and_texts_are_no_metrics_and_tensors_of_one_element_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
