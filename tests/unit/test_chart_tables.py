@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trackbridge.compare import compare
+from trackbridge.comparison import compare
 from trackbridge.report.tables import Table, groups_table, runs_table, settings_table
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run

@@ -77,7 +77,7 @@ def _compare(outcomes: Sequence[Outcome], console: Console, root: Path | None, h
     """The comparison by the metric that chose the weights: any other one's best step is not the run's."""
     from trackbridge.cli.comparing import write_page
     from trackbridge.cli.render import print_comparison
-    from trackbridge.compare.comparison import compare
+    from trackbridge.comparison.comparison import compare
 
     chosen_by = [outcome.chosen_by for outcome in outcomes if outcome.chosen_by]
     finished = {outcome.record.run_id for outcome in outcomes if outcome.record and outcome.chosen_by}

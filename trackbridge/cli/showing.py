@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from trackbridge.cli import render
-from trackbridge.compare.canonical import dotted, flatten
-from trackbridge.compare.encode import json_safe
-from trackbridge.compare.groups import seeds_text
-from trackbridge.compare.metrics import is_bookkeeping, metric_order
-from trackbridge.compare.scores import best_point
+from trackbridge.comparison.canonical import dotted, flatten
+from trackbridge.comparison.encode import json_safe
+from trackbridge.comparison.groups import seeds_text
+from trackbridge.comparison.metrics import is_bookkeeping, metric_order
+from trackbridge.comparison.scores import best_point
 from trackbridge.report.tables import Cell, Column, Table
 from trackbridge.report.text import duration_text, number_text, size_text, value_text
 from trackbridge.store.records import RunRecord

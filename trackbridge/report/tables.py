@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
-from trackbridge.compare.comparison import Comparison
-from trackbridge.compare.diff import MISSING, Difference, RunDiff, Section, diff_runs
-from trackbridge.compare.groups import seeds_text
-from trackbridge.compare.scores import At, GroupScore, MetricComparison, Point
+from trackbridge.comparison.comparison import Comparison
+from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
+from trackbridge.comparison.groups import seeds_text
+from trackbridge.comparison.scores import At, GroupScore, MetricComparison, Point
 from trackbridge.report.text import mean_text, number_text, value_text
 from trackbridge.store.records import RunRecord, Seeds
 

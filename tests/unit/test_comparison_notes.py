@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from trackbridge.compare import compare
-from trackbridge.compare.notes import Note
+from trackbridge.comparison import compare
+from trackbridge.comparison.notes import Note
 from trackbridge.store.records import Problem, RunRecord
 from trackbridge.testing.records import build_run
 

@@ -13,9 +13,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trackbridge.compare.canonical import Path, dotted, untyped
-from trackbridge.compare.diff import MISSING
-from trackbridge.compare.keys import causes
+from trackbridge.comparison.canonical import Path, dotted, untyped
+from trackbridge.comparison.diff import MISSING
+from trackbridge.comparison.keys import causes
 from trackbridge.store.records import RunRecord, Seeds
 
 MAX_LABEL_PARTS = 3
