@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 def _append_by_turns(writer: JournalWriter, step: int) -> bool:
     """A metric at a step, by turns through the call of the training loop and the general one."""
     if step % 3:
-        return writer.append_metrics(step, {"loss": step / 7}, None)
+        return writer.append_finite(step, {"loss": step / 7})
     return writer.append(MetricsLogged, step=step, metrics={"loss": step / 7})
 
 
@@ -92,7 +92,7 @@ def test_a_strict_writer_raises_for_every_line_it_dropped(folder, answers, n: in
         refused = set()
         for step in range(n):
             try:
-                writer.append_metrics(step, {"loss": step / 7}, None)
+                writer.append_finite(step, {"loss": step / 7})
             except JournalWriteError:
                 refused.add(step)
         disk.answers.clear()
@@ -134,7 +134,7 @@ def test_what_a_call_returned_from_is_wholly_in_the_file_when_the_disk_takes_it_
     monkeypatch.setattr(writer_module, "os_write", lambda fd, data: os.write(fd, data[:10]))
     writer = JournalWriter(tmp_path, IDENTITY)
     for step in range(4):
-        writer.append_metrics(step, {"loss": 0.5}, None)
+        writer.append_finite(step, {"loss": 0.5})
         writer.append(Heartbeat)
         assert writer.path.read_bytes().endswith(b"}\n")
         assert len(read_file(writer.path).events) == 1 + 2 * (step + 1)

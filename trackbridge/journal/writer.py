@@ -23,9 +23,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from trackbridge.errors import JournalWriteError
+from trackbridge.errors import JournalWriteError, RunClosedError
 from trackbridge.events.models import EventsDropped, Integrity, KnownEvent, MetricsLogged, WriterOpened
-from trackbridge.journal.codec import crc_covered, encode, encode_metrics
+from trackbridge.journal.codec import crc_covered, encode, encode_finite
 from trackbridge.journal.paths import journal_file, new_id
 from trackbridge.journal.process import started_s
 
@@ -55,14 +55,19 @@ class JournalWriter:
             OSError: the folder cannot be written at all (permission, not a folder); a full disk does not raise.
         """
         self.folder = folder
-        self.writer_id = new_id()
-        self._identity = {"session_id": self.writer_id, **identity}
+        self._identity = {"session_id": new_id(), **identity}
+        # The main writer's id is the session's, so that the others of a session can name it.
+        self.writer_id = new_id() if identity.get("role") == "rank" else self._identity["session_id"]
         self._strict = strict
-        self._lock = threading.Lock()
+        # Re-entrant: a program's own signal handler may log while this thread is in here.
+        self._lock = threading.RLock()
         self._dropped: Counter[str] = Counter()
         self._dropped_since = 0
         self._dropped_reason = ""
         self._warned: set[str] = set()
+        # False once the last word is written, and in a forked child, whose run it is not.
+        self._may_end = True
+        self._is_shut = False
         self._reset()
         self._open_or_note()
         _writers.add(self)
@@ -73,8 +78,8 @@ class JournalWriter:
         self._pending = b""
         # Lines since the last integrity line, kept until it: one checksum over many is cheaper than many.
         self._unchecked: list[bytes] = []
-        self._sync_due = 0
-        self._is_healthy = False
+        # When there is more to do than to write a line; 0 while the disk makes trouble.
+        self._chores_due = 0
 
     @property
     def path(self) -> Path:
@@ -86,17 +91,18 @@ class JournalWriter:
 
         Raises:
             JournalWriteError: the disk refused it and the writer is strict.
+            RunClosedError: the writer is closed.
         """
         with self._lock:
             return self._write(kind, fields)
 
-    def append_metrics(self, step: int, metrics: dict[str, float], epoch: float | None) -> bool:
-        """The same for metrics: the call in the training loop, straight to the one `write` where all is well."""
+    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
+        """The same for finite metrics: the call in a training loop, straight to the one `write` if nothing is due."""
         with self._lock:
             now = time_ns()
-            line = encode_metrics(self._seq, now, step, metrics, epoch)
-            if self._is_healthy:
-                # Counted first: Ctrl-C may strike as the write returns, with the line in the file.
+            if now < self._chores_due and len(self._unchecked) < INTEGRITY_EVERY_LINES:
+                line = encode_finite(self._seq, now, step, metrics)
+                # What `_put` does; calling it would cost a tenth of all this.
                 self._seq += 1
                 self._unchecked.append(line)
                 try:
@@ -106,20 +112,24 @@ class JournalWriter:
                     self._seq -= 1
                     self._unchecked.pop()
                 else:
-                    if written != len(line) or now >= self._sync_due or len(self._unchecked) >= INTEGRITY_EVERY_LINES:
+                    if written != len(line):
                         self._pending = line[written:]
-                        self._do_chores(now)
+                        self._do_chores()
                     return True
-            return self._write(MetricsLogged, {"step": step, "metrics": metrics, "epoch": epoch})
+            return self._write(MetricsLogged, {"step": step, "metrics": metrics})
 
     def _write(self, kind: type[KnownEvent], fields: dict[str, Any]) -> bool:
+        if self._is_shut:
+            raise RunClosedError(
+                f"{self.path} was closed before this event: end a run after the threads that log to it"
+            )
         try:
             self._catch_up()
             self._write_line(kind, **fields)
         except OSError as error:
             self._count(kind, error)
             return False
-        self._do_chores(time_ns())
+        self._do_chores()
         return True
 
     def _catch_up(self) -> None:
@@ -132,43 +142,71 @@ class JournalWriter:
             self._write_line(EventsDropped, counts=counts, reason=reason, since_t=self._dropped_since)
             self._dropped.clear()
 
-    def _do_chores(self, now: int) -> None:
+    def _do_chores(self) -> None:
         """What is due after a line: the rest of it, a checksum, the platter."""
-        self._is_healthy = False
+        due, self._chores_due = self._chores_due, 0
         try:
             self._write_pending()
             if len(self._unchecked) >= INTEGRITY_EVERY_LINES:
                 self._write_integrity()
         except OSError as error:
             self._note_trouble(error)
-        self._is_healthy = not self._pending
-        if now >= self._sync_due:
-            self._sync(now)
+        if time_ns() >= due:
+            self._sync()
+        elif not self._pending:
+            self._chores_due = due
 
     def sync(self) -> None:
         """Write an integrity line and ask the disk to hold everything so far."""
         with self._lock:
-            if self._fd != _CLOSED or self._dropped:
-                self._settle()
+            self._settle()
 
     def _settle(self) -> None:
-        self._is_healthy = False
+        if self._fd == _CLOSED and not self._dropped:
+            return
+        self._chores_due = 0
         try:
             self._catch_up()
             self._write_integrity()
         except OSError as error:
             self._note_trouble(error)
         if self._fd != _CLOSED:
-            self._sync(time_ns())
+            self._sync()
 
     def close(self) -> None:
-        """Write the last integrity line, sync and close the file. Do not append after it."""
-        try:
-            self.sync()
-        finally:
-            with self._lock:
-                _writers.discard(self)
-                self._close_file()
+        """Write the last integrity line, sync and close the file."""
+        with self._lock:
+            try:
+                self._settle()
+            finally:
+                self._shut()
+
+    def end(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """Write the last event and close. A forked child only closes: the run is not its to end."""
+        with self._lock:
+            try:
+                self._write_end(kind, fields)
+            finally:
+                self._shut()
+
+    def end_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """The same for a process about to die by a signal, but keep the lock, so that nobody writes after it.
+
+        Whoever logs meanwhile waits for a death that is near.
+        """
+        self._lock.acquire()
+        self._write_end(kind, fields)
+
+    def _write_end(self, kind: type[KnownEvent], fields: dict[str, Any]) -> None:
+        if self._may_end:
+            self._may_end = False
+            self._write(kind, fields)
+        self._settle()
+
+    def _shut(self) -> None:
+        _writers.discard(self)
+        self._is_shut, self._chores_due = True, 0
+        self._close_file()
 
     def _close_file(self) -> None:
         fd, self._fd = self._fd, _CLOSED
@@ -178,15 +216,6 @@ class JournalWriter:
         except OSError as error:
             # NFS tells of a full disk here.
             self._note_trouble(error)
-
-    def close_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
-        """Write one last event and keep the lock, so that no other thread writes after it.
-
-        For a process about to die by a signal: whoever logs meanwhile waits for a death that is near.
-        """
-        self._lock.acquire()
-        self._write(kind, fields)
-        self._settle()
 
     def _open_or_note(self) -> None:
         try:
@@ -209,8 +238,8 @@ class JournalWriter:
             self.path.unlink()
             raise
         self._reset()
-        self._fd, self._seq, self._unchecked, self._is_healthy = fd, 1, [line], True
-        self._sync_due = time_ns() + SYNC_EVERY_NS
+        self._fd, self._seq, self._unchecked = fd, 1, [line]
+        self._chores_due = time_ns() + SYNC_EVERY_NS
 
     def _write_line(self, kind: type[KnownEvent], **fields: Any) -> None:
         line = encode(kind(**{"seq": self._seq, "t": time_ns(), **fields}))
@@ -241,15 +270,15 @@ class JournalWriter:
         self._put(encode(replace(draft, crc32=crc)), [])
         self._write_pending()
 
-    def _sync(self, now: int) -> None:
-        self._sync_due = now + SYNC_EVERY_NS
+    def _sync(self) -> None:
+        self._chores_due = 0 if self._pending else time_ns() + SYNC_EVERY_NS
         try:
             _sync_file(self._fd)
         except OSError as error:
             self._note_trouble(error)
 
     def _count(self, kind: type[KnownEvent], error: OSError) -> None:
-        self._is_healthy = False
+        self._chores_due = 0
         if not self._dropped:
             self._dropped_since = time_ns()
         self._dropped[str(kind.__struct_config__.tag)] += 1
@@ -270,13 +299,14 @@ class JournalWriter:
 
     def _continue_in_child(self) -> None:
         # The parent's lock may be held by a thread that does not exist here, and its file is the parent's.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         fd = self._fd
         self._reset()
         self._dropped.clear()
         if fd != _CLOSED:
             os.close(fd)
         self.writer_id = new_id()
+        self._may_end = False
         self._identity = {**self._identity, "role": "child", "pid": os.getpid(), "pid_started": started_s(os.getpid())}
 
 
