@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "trackbridge"
 BASE = {"trackbridge", "errors", "settings"}
 ALLOWED = {
-    "__init__": {"compare", "run", "store"},  # the facade, for type checkers only: it loads by name
+    "__init__": {"comparison", "run", "store"},  # the facade, for type checkers only: it loads by name
     "__main__": {"cli"},
     "errors": set(),
     "settings": {"errors"},
@@ -20,12 +20,12 @@ ALLOWED = {
     "journal": {"errors", "events", "journal"},
     "run": BASE | {"events", "journal", "run"},
     "store": BASE | {"events", "journal", "store"},
-    "compare": {"errors", "events", "store", "compare"},
-    "report": {"errors", "events", "store", "compare", "report"},
+    "comparison": {"errors", "events", "store", "comparison"},
+    "report": {"errors", "events", "store", "comparison", "report"},
     "integrations": BASE | {"events", "journal", "run", "integrations"},
-    "finetune": BASE | {"events", "journal", "run", "store", "compare", "report", "integrations", "finetune"},
-    "cli": BASE | {"events", "journal", "store", "compare", "report", "finetune", "cli"},
-    "testing": BASE | {"events", "journal", "run", "store", "compare", "testing"},
+    "finetune": BASE | {"events", "journal", "run", "store", "comparison", "report", "integrations", "finetune"},
+    "cli": BASE | {"events", "journal", "store", "comparison", "report", "finetune", "cli"},
+    "testing": BASE | {"events", "journal", "run", "store", "comparison", "testing"},
 }
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "wandb", "comet_ml", "neptune"}
 MAY_IMPORT_HEAVY_AT_TOP = {"integrations", "finetune"}
@@ -95,7 +95,7 @@ def test_sql_lives_in_the_index_only() -> None:
     assert users == {"store/index.py"}
 
 
-@pytest.mark.parametrize("pure", ["events", "compare", "store/fold.py"])
+@pytest.mark.parametrize("pure", ["events", "comparison", "store/fold.py"])
 def test_pure_parts_do_no_input_or_output_and_read_no_clock(pure: str) -> None:
     root = PACKAGE / pure
     paths = [root] if root.is_file() else sorted(root.rglob("*.py"))

@@ -47,7 +47,8 @@ def test_every_public_name_loads_and_has_a_docstring(name: str) -> None:
 
 
 def test_functions_stay_functions_whatever_is_imported_first() -> None:
-    code = "import trackbridge.cli.main, trackbridge as tb; assert callable(tb.compare) and callable(tb.open_store)"
+    imports = "import trackbridge.cli.main, trackbridge.comparison.diff, trackbridge as tb"
+    code = f"{imports}; assert callable(tb.compare) and callable(tb.open_store)"
 
     subprocess.run([sys.executable, "-c", code], check=True)
 

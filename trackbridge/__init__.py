@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from trackbridge.compare.comparison import Comparison, compare
+    from trackbridge.comparison.comparison import Comparison, compare
     from trackbridge.relay.sync import sync
     from trackbridge.run.lifecycle import current_run, start_run
     from trackbridge.run.media import Histogram, Image, Table, Text
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trackbridge.store.store import Store, open_store
 
 _HOME = {
-    "Comparison": "trackbridge.compare.comparison",
+    "Comparison": "trackbridge.comparison.comparison",
     "Histogram": "trackbridge.run.media",
     "Image": "trackbridge.run.media",
     "Run": "trackbridge.run.run",
@@ -33,7 +33,7 @@ _HOME = {
     "Store": "trackbridge.store.store",
     "Table": "trackbridge.run.media",
     "Text": "trackbridge.run.media",
-    "compare": "trackbridge.compare.comparison",
+    "compare": "trackbridge.comparison.comparison",
     "current_run": "trackbridge.run.lifecycle",
     "open_store": "trackbridge.store.store",
     "start_run": "trackbridge.run.lifecycle",

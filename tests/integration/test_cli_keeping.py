@@ -10,6 +10,8 @@ import pytest
 from cli_kit import call, record
 
 import trackbridge as tb
+from trackbridge.events.models import EventsDropped
+from trackbridge.journal.codec import encode
 
 Capture = pytest.CaptureFixture[str]
 
@@ -66,6 +68,20 @@ def test_a_flipped_bit_in_a_number_breaks_the_checksum(root: Path, capsys: Captu
 
     assert done.code == 1
     assert "checksum" in done.out
+
+
+def test_events_that_were_never_written_are_a_problem(root: Path, capsys: Capture) -> None:
+    file = journal(root, record(root, "a"))
+    n_events = file.read_bytes().count(b"\n")
+    lost = EventsDropped(seq=n_events, t=0, counts={"metrics_logged": 3}, reason="no space left on device", since_t=0)
+    with file.open("ab") as appended:
+        appended.write(encode(lost))
+
+    done = call(capsys, "doctor")
+
+    assert done.code == 1
+    assert "never written: 3 metrics_logged (no space left on device)" in done.out
+    assert "1 problem" in done.out
 
 
 @pytest.mark.parametrize("place", ["root", "project", "run", "journal"])

@@ -155,6 +155,23 @@ def test_tail_shows_the_last_lines(root: Path, capsys: Capture) -> None:
     assert lines[2].endswith("finished")
 
 
+def test_tail_tells_resumes_checkpoints_and_failures(root: Path, capsys: Capture, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint-10"
+    checkpoint.mkdir()
+    with tb.start_run("cola", name="a", root=root) as run:
+        run.log_checkpoint(checkpoint, step=10)
+    with pytest.raises(RuntimeError), tb.start_run("cola", root=root, resume_from=checkpoint):
+        raise RuntimeError("out of memory")
+
+    lines = [line[10:] for line in call(capsys, "tail", run.run_id).out.splitlines()]
+
+    assert lines[0].startswith("step 10")
+    assert lines[0].endswith(str(checkpoint))
+    assert lines[1:3] == ["finished", "resumed after step 10"]
+    assert lines[3].startswith("failed: ")
+    assert "out of memory" in lines[3]
+
+
 def test_tail_of_some_metrics(root: Path, capsys: Capture) -> None:
     record(root, "a")
 
@@ -202,6 +219,36 @@ sys.stdin.read()"""
 
     assert said.splitlines()[-1] == "the run is lost"
     assert follower.returncode == 1
+
+
+def test_ctrl_c_ends_a_command_quietly(root: Path) -> None:
+    with tb.start_run("cola", name="live", root=root) as run:
+        run.log({"train/loss": 0.1}, step=1)
+        with subprocess.Popen(
+            command("tail", "-f", "live"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        ) as follower:
+            assert follower.stdout is not None
+            assert follower.stderr is not None
+            assert "step 1" in follower.stdout.readline()
+            follower.send_signal(signal.SIGINT)
+            said = follower.stderr.read()
+
+    assert follower.returncode == 130
+    assert said.strip() == ""
+
+
+def test_a_reader_that_stops_early_hears_no_complaint(root: Path) -> None:
+    record(root, "a", n_steps=3000)
+    with subprocess.Popen(
+        command("tail", "a", "-n", 10_000), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stderr is not None
+        assert "step 1 " in writer.stdout.readline()
+        writer.stdout.close()
+        said = writer.stderr.read()
+
+    assert said == ""
 
 
 def test_python_m_trackbridge_is_the_command() -> None:

@@ -117,7 +117,6 @@ def test_a_run_another_process_is_training_is_left_to_it(tmp_path: Path) -> None
 
     corpus = load_corpus(config.data)
     with start_run("tests", group="quick", root=tmp_path) as run:
-        run.log_config(config.recorded(), scope="pipeline")
         train(config, corpus, run)
         Elsewhere.outcomes, seen = studied(plan, tmp_path)
 
@@ -206,7 +205,9 @@ def test_two_processes_train_what_one_does_with_batches_twice_as_large(tmp_path:
     file.write_text(yaml.safe_dump(DISTRIBUTED), encoding="utf-8")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "trackbridge"]
     command = [sys.executable, *launcher, "finetune", str(file), "--root", str(tmp_path / "two")]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120, capture_output=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True)
+    assert done.stdout.count("[1/1] ranks: finished") == 1
 
     alone = make_plan(with_overrides(DISTRIBUTED, {"training.batch_size": 16}))
     studied(alone, tmp_path / "one")

@@ -134,8 +134,8 @@ def test_best_means_what_it_means_to_the_trainer(tmp_path: Path) -> None:
     assert kept_steps(folder) == [max(losses, key=lambda step: losses[step])] == [trainer.state.best_global_step]
 
 
-def test_a_score_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
-    scores = iter([0.1, float("nan"), 0.3, 0.2, float("nan")])
+def test_a_score_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
+    scores = iter([float("nan"), 0.1, 0.3, float("inf"), float("nan")])
     folder, _ = trained(
         tmp_path,
         "best",

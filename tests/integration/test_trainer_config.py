@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
+import peft
 import torch
 from trainer_kit import arguments, config, events, points, tiny_model, trainer_for
 
@@ -43,7 +43,6 @@ def test_parameters_and_threads_are_counted(tmp_path: Path) -> None:
 
 
 def test_adapters_are_a_scope_with_a_config_per_adapter(tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft")
     adapter = peft.LoraConfig(r=2, target_modules=["query", "value"], task_type="SEQ_CLS")
     scopes = config(trained(tmp_path, model=peft.get_peft_model(tiny_model(), adapter)))
 

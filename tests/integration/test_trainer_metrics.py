@@ -70,11 +70,14 @@ def test_the_totals_at_the_end_are_a_summary_and_not_on_the_loss_curve(tmp_path:
 def test_token_counts_and_speed_are_curves_of_the_training(tmp_path: Path) -> None:
     # With this argument Trainer adds `train_runtime` to every log, as it otherwise does only at the end.
     folder, _ = tracked(
-        tmp_path, {"include_num_input_tokens_seen": "all", "eval_strategy": "steps", "eval_steps": 5, "max_steps": 6}
+        tmp_path, {"include_num_input_tokens_seen": "all", "eval_strategy": "steps", "eval_steps": 6, "max_steps": 6}
     )
 
     assert points(folder, "train/num_input_tokens_seen") == {step: 24.0 * step for step in range(1, 7)}
     assert list(points(folder, "train/tokens_per_second")) == [1, 2, 3, 4, 5, 6]
+    # An evaluation carries the same counter, which is not a number of the evaluation.
+    [evaluation] = [event for event in events(folder, "metrics_logged") if "eval/loss" in event["metrics"]]
+    assert not any(name.startswith("train/") for name in evaluation["metrics"])
     assert list(points(folder, "train/loss")) == [1, 2, 3, 4, 5, 6]
 
 
@@ -147,6 +150,18 @@ class Logs(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **others: Any) -> None:
         self.seen.append(dict(logs))
         logs.update(self.extra)
+
+
+def test_tracking_changes_nothing_in_the_training(tmp_path: Path) -> None:
+    args = {"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "steps", "save_steps": 3}
+    folder, tracked_trainer = tracked(tmp_path, args)
+    plain_trainer = trainer_for(arguments(tmp_path / "plain", **args))
+    plain_trainer.train()
+
+    losses = [entry["loss"] for entry in plain_trainer.state.log_history if "loss" in entry]
+    assert list(points(folder, "train/loss").values()) == losses
+    weights = tracked_trainer.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in plain_trainer.model.state_dict().items())
 
 
 def test_bools_and_texts_are_no_metrics_and_tensors_of_one_element_are(

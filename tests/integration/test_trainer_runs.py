@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 from trainer_kit import Crash, arguments, config, events, points, run_folders, sentences, tiny_model, trainer_for
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 import trackbridge as tb
 from trackbridge.errors import JournalWriteError, MisuseError, RunClosedError
@@ -283,6 +283,16 @@ def test_a_strict_run_stops_a_training_whose_log_is_refused(tmp_path: Path, monk
             trainer.train()
 
     assert trainer.state.global_step == 1
+
+
+def test_what_trainer_averages_over_all_ranks_is_recorded_by_the_first_alone(tmp_path: Path) -> None:
+    with tb.start_run("demo", root=tmp_path / "runs", ranks="all") as run:
+        callback, args = TrackingCallback(run), arguments(tmp_path / "out")
+        for is_first in (False, True):
+            state = TrainerState(global_step=1 + is_first, is_world_process_zero=is_first)
+            callback.on_log(args, state, TrainerControl(), logs={"loss": 0.5})
+
+    assert points(run.path, "train/loss") == {2: 0.5}
 
 
 def test_a_long_training_shows_that_it_is_alive_without_logging(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from trackbridge.compare import compare
+from trackbridge.comparison import compare
 from trackbridge.report.chart import NARROW, WIDE, Chart, Line, Size, draw_chart
 from trackbridge.report.curves import metric_chart
 from trackbridge.report.downsample import min_max_indices

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from trackbridge.compare import compare
+from trackbridge.comparison import compare
 from trackbridge.report.html import comparison_page
 from trackbridge.report.markdown import comparison_markdown
 from trackbridge.report.text import duration_text, mean_text, number_text, printable, size_text

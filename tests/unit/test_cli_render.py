@@ -8,7 +8,7 @@ import math
 from rich.console import Console
 
 from trackbridge.cli.render import fitted, print_comparison, print_diff, sparkline, with_curves
-from trackbridge.compare import compare, diff_runs
+from trackbridge.comparison import compare, diff_runs
 from trackbridge.report.tables import Cell, Column, Table, groups_table
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run, build_series

@@ -11,7 +11,8 @@ import pytest
 
 from trackbridge.errors import DataError
 from trackbridge.finetune.config import BuiltinData, HubData, LocalData
-from trackbridge.finetune.data import Corpus, Examples, describe, load_corpus
+from trackbridge.finetune.data import Corpus, Examples, load_corpus
+from trackbridge.finetune.description import describe
 from trackbridge.finetune.labels import find_labels
 
 TSV = b'gj04\t1\t\tThey said "no" twice.\ngj04\t0\t*\tHe "said.\n'
@@ -151,7 +152,7 @@ def test_a_data_set_the_hub_does_not_give_is_named(tmp_path: Path) -> None:
 def test_description_has_the_digest_of_the_file_the_labels_and_the_majority(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, b"sentence\tlabel\na\t1\nb\t1\nc\t0\n", b"sentence\tlabel\nd\t0\n", **NAMED)
 
-    described = describe(corpus, is_regression=False)
+    described = describe(corpus, find_labels(corpus.train, is_regression=False))
 
     assert described["train"]["sha256"] == hashlib.sha256((tmp_path / "train.tsv").read_bytes()).hexdigest()
     assert described["train"]["labels"] == {"0": 1, "1": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -20,7 +21,11 @@ def test_the_corpus_is_the_same_for_ever_and_in_every_process() -> None:
         "print(hashlib.sha256('\\n'.join(sentences(9000)[0]).encode()).hexdigest()[:16])"
     )
     elsewhere = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
     )
 
     here = hashlib.sha256("\n".join(sentences(9000)[0]).encode()).hexdigest()[:16]

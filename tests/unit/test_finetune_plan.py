@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,29 @@ def test_a_file_that_is_no_config_is_located(tmp_path: Path, text: str, told: st
 
     assert str(file) in str(caught.value)
     assert told in str(caught.value)
+
+
+def test_without_torch_the_command_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from trackbridge.cli.main import run; run(['demo', '--root', sys.argv[1]])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True)
+
+    assert done.returncode == 4
+    assert "training needs the torch package: pip install 'trackbridge[transformers]'" in done.stderr
+
+
+def test_checking_a_config_loads_neither_torch_nor_transformers() -> None:
+    program = (
+        "import sys; from trackbridge.finetune.demo import demo_plan; demo_plan()\n"
+        "print(sorted({'torch', 'transformers', 'datasets', 'scipy'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -199,7 +199,9 @@ def test_deleted_checkpoint_is_marked_and_saving_it_again_brings_it_back() -> No
 def test_artifact_logged_again_unchanged_is_one_artifact() -> None:
     dataset = {"name": "cola", "type": "data", "path": "/data/cola", "size_bytes": 5}
     first = ToldJournal().start().tell(ArtifactLogged, sha256="a", **dataset)
-    second = resumed(from_step=1).tell(ArtifactLogged, sha256="a", **dataset).tell(ArtifactLogged, sha256="b", **dataset)
+    second = (
+        resumed(from_step=1).tell(ArtifactLogged, sha256="a", **dataset).tell(ArtifactLogged, sha256="b", **dataset)
+    )
 
     assert [one.sha256 for one in folded(first, second).artifacts] == ["a", "b"]
 

@@ -12,9 +12,9 @@ from trackbridge.cli.selection import GroupOption, ProjectOption, RootOption, ch
 from trackbridge.errors import MisuseError, nearest
 
 if TYPE_CHECKING:
-    from trackbridge.compare.comparison import Comparison
-    from trackbridge.compare.diff import Difference, RunDiff
-    from trackbridge.compare.scores import At
+    from trackbridge.comparison.comparison import Comparison
+    from trackbridge.comparison.diff import Difference, RunDiff
+    from trackbridge.comparison.scores import At
 
 DIFF_FORMATS = ("table", "md", "json")
 COMPARE_FORMATS = ("table", "md", "json", "csv")
@@ -29,7 +29,7 @@ def diff(
     root: RootOption = None,
 ) -> None:
     """Show how runs differ in config, seeds and environment; the first is what the others are read against."""
-    from trackbridge.compare.diff import diff_runs
+    from trackbridge.comparison.diff import diff_runs
 
     _check_format(output_format, DIFF_FORMATS)
     chosen = chosen_runs(open_root(root), runs, None, None)
@@ -59,7 +59,7 @@ def compare(
     root: RootOption = None,
 ) -> None:
     """Lay runs side by side: replicates are found and averaged, what differs is shown."""
-    from trackbridge.compare.comparison import compare as compare_runs
+    from trackbridge.comparison.comparison import compare as compare_runs
 
     _check_format(output_format, COMPARE_FORMATS)
     store = open_root(root)
@@ -78,7 +78,7 @@ def _check_format(wanted: str, known: tuple[str, ...]) -> None:
 
 def _print_diff(found: RunDiff, shown: Sequence[Difference], output_format: str) -> None:
     from trackbridge.cli import render
-    from trackbridge.compare.encode import diff_json
+    from trackbridge.comparison.encode import diff_json
     from trackbridge.report.markdown import diff_markdown
 
     if output_format == "json":
@@ -105,6 +105,11 @@ def _print_comparison(compared: Comparison, output_format: str) -> None:
 
 
 def write_page(compared: Comparison, file: Path) -> None:
+    """Write the report of a comparison and say where.
+
+    Raises:
+        MisuseError: the file cannot be written.
+    """
     from trackbridge.report.html import comparison_page
 
     try:

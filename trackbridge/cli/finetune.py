@@ -11,6 +11,7 @@ import typer
 
 from trackbridge.cli.exits import FOUND_PROBLEMS
 from trackbridge.cli.selection import RootOption, open_root
+from trackbridge.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,17 +49,23 @@ def _study(plan: Plan, root: Path | None, html: Path | None) -> None:
     """Run the plan, then lay what finished side by side."""
     from trackbridge.cli.render import make_console, print_line, print_table
     from trackbridge.finetune.display import display_for
-    from trackbridge.finetune.study import run_study
     from trackbridge.finetune.tables import chosen_scores_table
     from trackbridge.report.text import duration_text
 
+    try:
+        from trackbridge.finetune.ranks import is_first_rank
+        from trackbridge.finetune.study import run_study
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError.for_extra("training", str(error.name), "transformers") from error
+
     started_s = time.monotonic()
     console = make_console()
+    console.quiet = not is_first_rank()
     outcomes = run_study(plan, root=root, display=display_for(console, plan))
     print_line(console)
     if any(len(outcome.scores) > 1 for outcome in outcomes):
         print_table(console, chosen_scores_table(outcomes))
-    _compare(outcomes, console, root, html)
+    _compare(outcomes, console, root, html if is_first_rank() else None)
     print_line(console, f"{len(outcomes)} runs in {duration_text(time.monotonic() - started_s)}")
     failed = [outcome.planned.name for outcome in outcomes if outcome.ending == "failed"]
     if failed:
@@ -70,7 +77,7 @@ def _compare(outcomes: Sequence[Outcome], console: Console, root: Path | None, h
     """The comparison by the metric that chose the weights: any other one's best step is not the run's."""
     from trackbridge.cli.comparing import write_page
     from trackbridge.cli.render import print_comparison
-    from trackbridge.compare.comparison import compare
+    from trackbridge.comparison.comparison import compare
 
     chosen_by = [outcome.chosen_by for outcome in outcomes if outcome.chosen_by]
     finished = {outcome.record.run_id for outcome in outcomes if outcome.record and outcome.chosen_by}

@@ -93,7 +93,7 @@ def run_json(run: RunRecord) -> dict[str, Any]:
     """What `ls --json` says of a run."""
     import dataclasses
 
-    from trackbridge.compare.encode import json_safe
+    from trackbridge.comparison.encode import json_safe
 
     return {
         "run_id": run.run_id,
@@ -114,7 +114,7 @@ def run_json(run: RunRecord) -> dict[str, Any]:
 def _sorted(runs: Sequence[RunRecord], sort: str) -> list[RunRecord]:
     if sort in _SORT_KEYS:
         return sorted(runs, key=_SORT_KEYS[sort])
-    from trackbridge.compare.scores import best_point
+    from trackbridge.comparison.scores import best_point
     from trackbridge.events.names import lower_is_better
 
     known = {name for run in runs for name in run.metrics}
@@ -130,14 +130,14 @@ def _sorted(runs: Sequence[RunRecord], sort: str) -> list[RunRecord]:
 
 
 def _leading_metric(runs: Sequence[RunRecord], wanted: str | None) -> str | None:
-    from trackbridge.compare.metrics import chosen_metrics
+    from trackbridge.comparison.metrics import chosen_metrics
 
     return next(iter(chosen_metrics(runs, [wanted] if wanted else None)), None)
 
 
 def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
-    from trackbridge.compare.groups import seeds_text
-    from trackbridge.compare.scores import best_point
+    from trackbridge.comparison.groups import seeds_text
+    from trackbridge.comparison.scores import best_point
     from trackbridge.report.tables import Cell, Column, Table, status_cell, steps_trained
     from trackbridge.report.text import duration_text, number_text
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from trackbridge import __version__
 from trackbridge.cli import checking, comparing, delivering, finetune, following, listing, removing
-from trackbridge.cli.exits import INTERRUPTED, OK, exit_code
+from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, exit_code
 from trackbridge.errors import TrackbridgeError
+
+# Old typer uses click, new typer has it inside: only this subclass of the wanted error is public in both.
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="trackbridge",
@@ -58,15 +61,21 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and exit: an error trackbridge raises on purpose is one line and an exit code."""
     _write_what_the_terminal_can()
     try:
-        app(arguments, prog_name="trackbridge")
+        code = app(arguments, prog_name="trackbridge", standalone_mode=False)
     except TrackbridgeError as error:
         from trackbridge.report.text import printable
 
         typer.echo(f"trackbridge: {printable(str(error))}", err=True)
         sys.exit(exit_code(error))
+    except _UsageError as error:
+        error.show()
+        sys.exit(MISUSE)
+    except typer.Abort as abort:
+        # Ctrl-C arrives as the cause; without it, a question met the end of its input.
+        sys.exit(INTERRUPTED if isinstance(abort.__cause__, KeyboardInterrupt) else FOUND_PROBLEMS)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    sys.exit(OK)
+    sys.exit(code if isinstance(code, int) else OK)
 
 
 def _write_what_the_terminal_can() -> None:

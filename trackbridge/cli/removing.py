@@ -69,7 +69,6 @@ def collect_garbage(
     store = open_root(root)
     leftovers = [*_half_deleted(store.root), *_drafts(store.root), *_empty_runs(store.root)]
     leftovers += [leftover for record in store.runs() for leftover in _superseded(record)]
-    store.close()
     leftovers += [
         _leftover(file, "index, made anew when needed") for file in sorted(store.root.glob(".trackbridge-index*"))
     ]

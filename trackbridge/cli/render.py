@@ -33,8 +33,8 @@ from trackbridge.report.tables import (
 from trackbridge.report.text import printable
 
 if TYPE_CHECKING:
-    from trackbridge.compare.comparison import Comparison
-    from trackbridge.compare.diff import Difference, RunDiff
+    from trackbridge.comparison.comparison import Comparison
+    from trackbridge.comparison.diff import Difference, RunDiff
     from trackbridge.store.records import RunRecord, Series
 
 _TONES = {"plain": "", "muted": "dim", "good": "green", "bad": "bold red", "busy": "cyan", "changed": "bold yellow"}

@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from trackbridge.cli import render
-from trackbridge.compare.canonical import dotted, flatten
-from trackbridge.compare.encode import json_safe
-from trackbridge.compare.groups import seeds_text
-from trackbridge.compare.metrics import metric_order
-from trackbridge.compare.scores import best_point
+from trackbridge.comparison.canonical import dotted, flatten
+from trackbridge.comparison.encode import json_safe
+from trackbridge.comparison.groups import seeds_text
+from trackbridge.comparison.metrics import is_bookkeeping, metric_order
+from trackbridge.comparison.scores import best_point
 from trackbridge.report.tables import Cell, Column, Table
 from trackbridge.report.text import duration_text, number_text, size_text, value_text
 from trackbridge.store.records import RunRecord
@@ -61,7 +61,6 @@ def _identity(run: RunRecord) -> Iterator[str]:
         "tags": ", ".join(run.tags),
         "seeds": seeds_text(run.seeds),
         "notes": run.notes,
-        "summary": ", ".join(f"{name} {value_text(value)}" for name, value in run.summary.items()),
         "hidden": f"{run.n_superseded} points superseded by a resume" if run.n_superseded else None,
         "dropped": ", ".join(f"{count} {kind}" for kind, count in run.dropped.items()),
         "unknown": ", ".join(f"{count} {kind}" for kind, count in run.unknown_kinds.items()),
@@ -73,6 +72,8 @@ def _identity(run: RunRecord) -> Iterator[str]:
 
 def _tables(run: RunRecord, max_keys: int | None, *, has_curves: bool) -> Iterator[Table]:
     yield _with_curves(_metrics_table(run), run) if has_curves else _metrics_table(run)
+    scores = {name: number_text(one, 6) if isinstance(one, float) else one for name, one in run.summary.items()}
+    yield _settings_table("Summary", scores, None)
     for scope, config in run.config.items():
         yield _settings_table(f"Config: {scope}", config, max_keys)
     yield _settings_table("Environment", run.environment, max_keys)
@@ -94,7 +95,8 @@ def _metrics_table(run: RunRecord) -> Table:
     rows = []
     for name in sorted(run.metrics, key=metric_order):
         summary = run.metrics[name]
-        best = best_point(summary)
+        # A best learning rate or running time is nothing anybody looks for.
+        best = None if is_bookkeeping(name) else best_point(summary)
         cells = [name, number_text(best.value if best else None), str(best.step) if best else "-"]
         cells += [number_text(summary.last), str(summary.last_step), str(summary.n), str(summary.n_nonfinite or "-")]
         rows.append(tuple(Cell(text) for text in cells))

@@ -47,7 +47,7 @@ def as_scalar(name: str, value: object) -> float:
         except OverflowError as error:
             raise MisuseError(f"metric {name!r} is an int too large for a float64") from error
     raise MisuseError(
-        f"metric {name!r} is {_shown(value)} ({type(value).__name__}); expected a number, a one-element tensor,"
+        f"metric {name!r} is {shown(value)} ({type(value).__name__}); expected a number, a one-element tensor,"
         " or tb.Table, tb.Image, tb.Histogram, tb.Text. Settings belong in run.log_config(...)"
     )
 
@@ -60,7 +60,7 @@ def as_step(step: object) -> int:
     """
     if isinstance(step, bool) or not isinstance(step, numbers.Integral):
         raise MisuseError(
-            f"step is {_shown(step)} ({type(step).__name__}); expected an integer: optimizer updates completed"
+            f"step is {shown(step)} ({type(step).__name__}); expected an integer: optimizer updates completed"
         )
     number = int(step)
     if not 0 <= number < 2**63:
@@ -77,7 +77,7 @@ def as_json_object(what: str, value: object) -> dict[str, Any]:
     copied = as_json(value, where=what)
     if not isinstance(copied, dict):
         raise MisuseError(
-            f"{what} is {_shown(value)} ({type(value).__name__}); expected a mapping, a dataclass or a pydantic model"
+            f"{what} is {shown(value)} ({type(value).__name__}); expected a mapping, a dataclass or a pydantic model"
         )
     return copied
 
@@ -143,7 +143,7 @@ def _from_duck(value: object, where: str, depth: int) -> Any:
         return as_json(model_dump(value), where=where, depth=depth + 1)
     if callable(getattr(value, "tolist", None)) and _count_elements(value) <= 1000:
         return as_json(value.tolist(), where=where, depth=depth + 1)  # type: ignore[attr-defined]  # checked above
-    return _shown(value)
+    return shown(value)
 
 
 def _count_elements(value: object) -> int:
@@ -154,7 +154,8 @@ def _count_elements(value: object) -> int:
     return int(size) if isinstance(size, int) else 1
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A short text for a value without a JSON form; equal values give equal texts."""
     # Some reprs hold a memory address, which would make equal configs differ between runs.
     if isinstance(value, type) or callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"

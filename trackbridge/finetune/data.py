@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trackbridge.errors import DataError, MissingDependencyError
 from trackbridge.finetune.config import BuiltinData, HubData, LocalData
@@ -131,22 +129,3 @@ def _examples(source: str, texts: list[str], pairs: list[str] | None, labels: li
     content = json.dumps([texts, pairs, labels], ensure_ascii=False, separators=(",", ":"))
     digest = hashlib.sha256(content.encode()).hexdigest()
     return Examples(source, texts, pairs, labels, places, digest)
-
-
-def describe(corpus: Corpus, *, is_regression: bool) -> dict[str, Any]:
-    """What a run records of its data: per set the source, SHA-256, size and labels.
-
-    Classes: the count of each label, and `majority_accuracy`, the share the commonest training label has in
-    the set, which is what a model scores that has learned nothing. Regression: the mean label.
-    """
-    majority = Counter(corpus.train.labels).most_common(1)[0][0]
-    sets = {"train": corpus.train, **{f"eval_{name}": examples for name, examples in corpus.evals.items()}}
-    return {name: _described(examples, None if is_regression else majority) for name, examples in sets.items()}
-
-
-def _described(examples: Examples, majority: str | None) -> dict[str, Any]:
-    told = {"path": examples.source, "sha256": examples.sha256, "examples": len(examples)}
-    if majority is None:
-        return {**told, "mean_label": sum(map(float, examples.labels)) / len(examples)}
-    counts = dict(sorted(Counter(examples.labels).items()))
-    return {**told, "labels": counts, "majority_accuracy": counts.get(majority, 0) / len(examples)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from trackbridge.finetune.data import Examples
+from trackbridge.finetune.data import Corpus, Examples
 from trackbridge.finetune.labels import Labels
 
 Encoded = list[dict[str, Any]]
@@ -24,6 +24,21 @@ def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, labels: Label
     names = list(columns)
     rows = zip(*(columns[name] for name in names), strict=True)
     return [{**dict(zip(names, row, strict=True)), "labels": number} for row, number in zip(rows, numbers, strict=True)]
+
+
+def encode_corpus(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, labels: Labels, *, max_length: int
+) -> tuple[Encoded, dict[str, Encoded]]:
+    """The training set in its own order, and the eval sets by name, each sorted by length.
+
+    Raises:
+        DataError: a label does not belong to the training set's.
+    """
+    evals = {
+        name: by_length(encode(examples, tokenizer, labels, max_length=max_length))
+        for name, examples in corpus.evals.items()
+    }
+    return encode(corpus.train, tokenizer, labels, max_length=max_length), evals
 
 
 def by_length(encoded: Encoded) -> Encoded:

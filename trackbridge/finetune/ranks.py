@@ -12,6 +12,11 @@ from trackbridge.run.ranks import this_rank
 Value = TypeVar("Value")
 
 
+def is_first_rank() -> bool:
+    """Whether this is the process that speaks for all."""
+    return this_rank().rank == 0
+
+
 def of_first_rank(value: Value) -> Value:
     """Rank 0's value on every rank: what is read from disk may differ by the moment it was read at."""
     if this_rank().world_size == 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,8 +41,8 @@ def run_study(plan: Plan, *, root: Path | None, display: Display) -> list[Outcom
     """
     folder = load_settings(root=root).root
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(open_store(folder)) as store, _quiet_transformers(), display:
-        study = _Study(plan, store, display)
+    study = _Study(plan, open_store(folder), display)
+    with _quiet_transformers(), display:
         return [study.outcome_of(planned) for planned in plan.runs]
 
 
@@ -87,7 +87,6 @@ class _Study:
             run_id=beginning.run_id,
             resume_from=beginning.checkpoint,
         ) as run:
-            run.log_config(planned.config.recorded(), scope="pipeline")
             run.log_config({"name": self._plan.name, "variant": planned.variant}, scope="study")
             watch = ShowProgress(self._display, planned.config.evaluation.metric)
             train(planned.config, corpus, run, resume_from=beginning.checkpoint, callbacks=[watch])

@@ -11,8 +11,9 @@ from transformers import DataCollatorWithPadding, EvalPrediction, TrainerCallbac
 from trackbridge.finetune.best import KeepBest, scores_at
 from trackbridge.finetune.checkpoints import remove_checkpoints
 from trackbridge.finetune.config import PipelineConfig
-from trackbridge.finetune.data import Corpus, describe
-from trackbridge.finetune.encoding import by_length, encode
+from trackbridge.finetune.data import Corpus
+from trackbridge.finetune.description import describe
+from trackbridge.finetune.encoding import encode_corpus
 from trackbridge.finetune.labels import find_labels
 from trackbridge.finetune.metrics import scores_of
 from trackbridge.finetune.model import load_model
@@ -62,16 +63,13 @@ def _train(
 ) -> TrainingResult:
     labels = find_labels(corpus.train, is_regression=config.is_regression)
     seeds = Seeds(init=config.seeds.init, data=config.seeds.data, dropout=config.seeds.dropout)
-    model, tokenizer = load_model(config.model, corpus=corpus, labels=labels, init_seed=config.seeds.init)
-    max_length = config.model.max_length
-    train_set = encode(corpus.train, tokenizer, labels, max_length=max_length)
-    eval_sets = {
-        name: by_length(encode(examples, tokenizer, labels, max_length=max_length))
-        for name, examples in corpus.evals.items()
-    }
-    run.log_config(describe(corpus, is_regression=labels.is_regression), scope="data")
+    # before the model is fetched, which may take minutes: by these a study knows that this training is under way
+    run.log_config(config.recorded(), scope="pipeline")
+    run.log_config(describe(corpus, labels), scope="data")
     run.log_seeds(seeds)
 
+    model, tokenizer = load_model(config.model, corpus=corpus, labels=labels, init_seed=config.seeds.init)
+    train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
     prefixes = eval_prefixes(corpus)
     work = run.path / "training"
     keep_best = KeepBest(work, f"{prefixes[config.chosen_set]}_{config.evaluation.metric}", tokenizer)

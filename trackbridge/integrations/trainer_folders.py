@@ -19,14 +19,11 @@ def saved_folder(args: TrainingArguments, state: TrainerState) -> Path | None:
     """The checkpoint `Trainer` has just saved, in the trial's own folder during a hyperparameter search."""
     output, name = Path(args.output_dir), _folder_name(state.global_step)
     if not state.is_hyper_param_search:
-        folders = [output / name]
-    elif state.trial_name is not None:
-        folders = [output / state.trial_name / name]
-    else:
-        # The trial's number is known to Trainer alone. Its state file was written a moment ago, so it is the newest.
-        states = sorted(output.glob(f"*/{name}/{TRAINER_STATE_NAME}"), key=lambda path: path.stat().st_mtime_ns)
-        folders = [path.parent for path in states[-1:]]
-    return next((folder for folder in folders if folder.is_dir()), None)
+        return output / name if (output / name).is_dir() else None
+    # The trial's folder is known to Trainer alone. Its state file was written a moment ago, so it is the newest.
+    states = output.glob(f"*/{name}/{TRAINER_STATE_NAME}")
+    newest = max(states, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return None if newest is None else newest.parent
 
 
 def resumed_folder(args: TrainingArguments, state: TrainerState) -> Path | None:

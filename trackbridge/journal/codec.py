@@ -54,8 +54,9 @@ def encode(event: KnownEvent) -> bytes:
     """The event as one line, newline included."""
     kind = type(event)
     if isinstance(event, MetricsLogged):
-        return encode_metrics(event.seq, event.t, event.step, event.metrics, event.epoch)
-    if isinstance(event, CheckpointSaved):
+        epoch = None if event.epoch is None else _spell(event.epoch)
+        event = msgspec.structs.replace(event, metrics=_spell_metrics(event.metrics), epoch=epoch)
+    elif isinstance(event, CheckpointSaved):
         event = msgspec.structs.replace(event, metrics=_spell_metrics(event.metrics))
     elif kind in _FREE_FIELD:
         field = _FREE_FIELD[kind]
@@ -63,15 +64,9 @@ def encode(event: KnownEvent) -> bytes:
     return _encode(event) + b"\n"
 
 
-def encode_metrics(seq: int, t: int, step: int, metrics: dict[str, float], epoch: float | None) -> bytes:
-    """A `metrics_logged` line from its parts: the one kind that is written at every step, so nothing is looked up."""
-    total = sum(metrics.values())
-    # Subtraction is 0.0 only for finite sums; an overflow of finite values merely takes the slow way.
-    if total - total != 0.0:
-        metrics = _spell_metrics(metrics)
-    if epoch is not None and epoch - epoch != 0.0:
-        epoch = cast(float, _spell(epoch))
-    return _encode(MetricsLogged(seq=seq, t=t, step=step, metrics=metrics, epoch=epoch)) + b"\n"
+def encode_finite(seq: int, t: int, step: int, metrics: dict[str, float]) -> bytes:
+    """A `metrics_logged` line of finite metrics: what is written at every step, so nothing is looked up."""
+    return _encode(MetricsLogged(seq=seq, t=t, step=step, metrics=metrics)) + b"\n"
 
 
 def encode_json(value: Any) -> bytes:
@@ -128,11 +123,11 @@ def _line_error(error: Exception, line: bytes | memoryview) -> LineError:
 
 
 def _spell_metrics(metrics: dict[str, float]) -> dict[str, Any]:
-    return {name: value if math.isfinite(value) else _spell(value) for name, value in metrics.items()}
+    return {name: _spell(value) for name, value in metrics.items()}
 
 
-def _spell(value: float) -> str:
-    return _SPELLING.get(value, "NaN")
+def _spell(value: float) -> float | str:
+    return value if math.isfinite(value) else _SPELLING.get(value, "NaN")
 
 
 def _wrap(value: Any) -> Any:

@@ -66,6 +66,14 @@ def run_folder_names(root: Path) -> Iterator[str]:
 def _subfolders(folder: os.PathLike[str]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if entry.is_dir()]
+            return [entry for entry in entries if _is_folder(entry)]
     except OSError:
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself must not hide its neighbours.
+        return False

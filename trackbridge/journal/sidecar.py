@@ -37,5 +37,5 @@ def read_sidecar(folder: Path) -> Sidecar | None:
     """The sidecar of a checkpoint directory, or None where there is none that can be read."""
     try:
         return msgspec.json.decode((folder / SIDECAR_NAME).read_bytes(), type=Sidecar)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -21,9 +21,11 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
-from trackbridge.errors import JournalWriteError
+from msgspec.structs import replace
+
+from trackbridge.errors import JournalWriteError, RunClosedError
 from trackbridge.events.models import EventsDropped, Integrity, KnownEvent, MetricsLogged, WriterOpened
-from trackbridge.journal.codec import crc_covered, encode, encode_metrics
+from trackbridge.journal.codec import crc_covered, encode, encode_finite
 from trackbridge.journal.paths import journal_file, new_id
 from trackbridge.journal.process import started_s
 
@@ -55,17 +57,22 @@ class JournalWriter:
             OSError: the folder cannot be written at all (permission, not a folder); a full disk does not raise.
         """
         self.folder = folder
-        self.writer_id = new_id()
-        self._identity = {"session_id": self.writer_id, **identity}
+        self._identity = {"session_id": new_id(), **identity}
+        # The main writer's id is the session's, so that the others of a session can name it.
+        self.writer_id = new_id() if identity.get("role") == "rank" else self._identity["session_id"]
         self._strict = strict
-        self._lock = threading.Lock()
+        # Re-entrant: a program's own signal handler may log while this thread is in here.
+        self._lock = threading.RLock()
         self._dropped: Counter[str] = Counter()
         self._dropped_since = 0
         self._dropped_reason = ""
         self._warned: set[str] = set()
         self.after_sync: Callable[[], None] | None = None
+        # False once the last word is written, and in a forked child, whose run it is not.
+        self._may_end = True
+        self._is_shut = False
         self._reset()
-        self._open_or_count()
+        self._open_or_note()
         _writers.add(self)
 
     def _reset(self) -> None:
@@ -74,8 +81,8 @@ class JournalWriter:
         self._pending = b""
         # Lines since the last integrity line, kept until it: one checksum over many is cheaper than many.
         self._unchecked: list[bytes] = []
-        self._sync_due = 0
-        self._is_healthy = False
+        # When there is more to do than to write a line; 0 while the disk makes trouble.
+        self._chores_due = 0
 
     @property
     def path(self) -> Path:
@@ -87,92 +94,141 @@ class JournalWriter:
 
         Raises:
             JournalWriteError: the disk refused it and the writer is strict.
+            RunClosedError: the writer is closed.
         """
         with self._lock:
             return self._write(kind, fields)
 
-    def append_metrics(self, step: int, metrics: dict[str, float], epoch: float | None) -> bool:
-        """The same for metrics: the call in the training loop, straight to the one `write` where all is well."""
+    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
+        """The same for finite metrics: the call in a training loop, straight to the one `write` if nothing is due."""
         with self._lock:
             now = time_ns()
-            line = encode_metrics(self._seq, now, step, metrics, epoch)
-            if self._is_healthy:
+            if now < self._chores_due and len(self._unchecked) < INTEGRITY_EVERY_LINES:
+                line = encode_finite(self._seq, now, step, metrics)
+                # What `_put` does; calling it would cost a tenth of all this.
+                self._seq += 1
+                self._unchecked.append(line)
                 try:
                     written = os_write(self._fd, line)
                 except OSError:
-                    # Tried again below, where it is counted and told.
-                    written = 0
-                if written:
-                    self._seq += 1
-                    self._unchecked.append(line)
-                    if written != len(line) or now >= self._sync_due or len(self._unchecked) >= INTEGRITY_EVERY_LINES:
-                        self._do_chores(line[written:], now)
+                    # Tried again below, where it is counted as dropped and told.
+                    self._seq -= 1
+                    self._unchecked.pop()
+                else:
+                    if written != len(line):
+                        self._pending = line[written:]
+                        self._do_chores()
                     return True
-            return self._write(MetricsLogged, {"step": step, "metrics": metrics, "epoch": epoch})
+            return self._write(MetricsLogged, {"step": step, "metrics": metrics})
 
     def _write(self, kind: type[KnownEvent], fields: dict[str, Any]) -> bool:
-        """What was left unwritten before, then the event: True when all of it is in the file."""
+        if self._is_shut:
+            raise RunClosedError(
+                f"{self.path} was closed before this event: end a run after the threads that log to it"
+            )
         try:
-            if self._fd == _CLOSED:
-                self._open()
-            while self._pending:
-                self._pending = self._pending[os_write(self._fd, self._pending) :]
-            if self._dropped:
-                counts, reason = dict(self._dropped), self._dropped_reason
-                self._write_line(EventsDropped, counts=counts, reason=reason, since_t=self._dropped_since)
-                self._dropped.clear()
+            self._catch_up()
             self._write_line(kind, **fields)
         except OSError as error:
             self._count(kind, error)
             return False
-        self._do_chores(self._pending, time_ns())
+        self._do_chores()
         return True
 
-    def _do_chores(self, pending: bytes, now: int) -> None:
-        # What the disk did not take goes first at the next append: a line may be torn, never interleaved.
-        self._pending, self._is_healthy = pending, not pending
-        if len(self._unchecked) >= INTEGRITY_EVERY_LINES:
-            self._write_integrity()
-        if now >= self._sync_due:
-            self._sync(now)
+    def _catch_up(self) -> None:
+        """Open the file, finish a torn line and tell what was dropped, where any of it is due."""
+        if self._fd == _CLOSED:
+            self._open()
+        self._write_pending()
+        if self._dropped:
+            counts, reason = dict(self._dropped), self._dropped_reason
+            self._write_line(EventsDropped, counts=counts, reason=reason, since_t=self._dropped_since)
+            self._dropped.clear()
+
+    def _do_chores(self) -> None:
+        """What is due after a line: the rest of it, a checksum, the platter."""
+        due, self._chores_due = self._chores_due, 0
+        try:
+            self._write_pending()
+            if len(self._unchecked) >= INTEGRITY_EVERY_LINES:
+                self._write_integrity()
+        except OSError as error:
+            self._note_trouble(error)
+        if time_ns() >= due:
+            self._sync()
             if self.after_sync is not None:
                 self.after_sync()
+        elif not self._pending:
+            self._chores_due = due
 
     def sync(self) -> None:
         """Write an integrity line and ask the disk to hold everything so far."""
         with self._lock:
-            if self._fd != _CLOSED:
-                self._write_integrity()
-                self._sync(time_ns())
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._fd == _CLOSED and not self._dropped:
+            return
+        self._chores_due = 0
+        try:
+            self._catch_up()
+            self._write_integrity()
+        except OSError as error:
+            self._note_trouble(error)
+        if self._fd != _CLOSED:
+            self._sync()
 
     def close(self) -> None:
-        """Write the last integrity line, sync and close the file. Do not append after it."""
-        self.sync()
+        """Write the last integrity line, sync and close the file."""
         with self._lock:
-            _writers.discard(self)
-            if self._fd != _CLOSED:
-                os.close(self._fd)
-                self._fd = _CLOSED
+            try:
+                self._settle()
+            finally:
+                self._shut()
 
-    def close_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
-        """Write one last event and keep the lock, so that no other thread writes after it.
+    def end(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """Write the last event and close. A forked child only closes: the run is not its to end."""
+        with self._lock:
+            try:
+                self._write_end(kind, fields)
+            finally:
+                self._shut()
 
-        For a process about to die by a signal: whoever logs meanwhile waits for a death that is near.
+    def end_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """The same for a process about to die by a signal, but keep the lock, so that nobody writes after it.
+
+        Whoever logs meanwhile waits for a death that is near.
         """
         self._lock.acquire()
-        self._write(kind, fields)
-        self._write_integrity()
-        self._sync(time_ns())
+        self._write_end(kind, fields)
 
-    def _open_or_count(self) -> bool:
+    def _write_end(self, kind: type[KnownEvent], fields: dict[str, Any]) -> None:
+        if self._may_end:
+            self._may_end = False
+            self._write(kind, fields)
+        self._settle()
+
+    def _shut(self) -> None:
+        _writers.discard(self)
+        self._is_shut, self._chores_due = True, 0
+        self._close_file()
+
+    def _close_file(self) -> None:
+        fd, self._fd = self._fd, _CLOSED
+        try:
+            if fd != _CLOSED:
+                os.close(fd)
+        except OSError as error:
+            # NFS tells of a full disk here.
+            self._note_trouble(error)
+
+    def _open_or_note(self) -> None:
         try:
             self._open()
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
                 raise
             self._note_trouble(error)
-            return False
-        return True
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -181,45 +237,53 @@ class JournalWriter:
         opened = WriterOpened(seq=0, t=time_ns(), writer_id=self.writer_id, **self._identity)
         line = encode(opened)
         try:
-            if os.write(fd, line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _write_whole(fd, line)
         except OSError:
             os.close(fd)
             self.path.unlink()
             raise
         self._reset()
-        self._fd, self._seq, self._unchecked, self._is_healthy = fd, 1, [line], True
-        self._sync_due = time_ns() + SYNC_EVERY_NS
+        self._fd, self._seq, self._unchecked = fd, 1, [line]
+        self._chores_due = time_ns() + SYNC_EVERY_NS
 
     def _write_line(self, kind: type[KnownEvent], **fields: Any) -> None:
         line = encode(kind(**{"seq": self._seq, "t": time_ns(), **fields}))
-        self._pending = line[os_write(self._fd, line) :]
-        self._is_healthy = not self._pending
-        self._seq += 1
-        self._unchecked.append(line)
+        self._put(line, [*self._unchecked, line])
+
+    def _put(self, line: bytes, unchecked: list[bytes]) -> None:
+        """A line after what is pending, and the lines without a checksum from then on; an OSError changes nothing."""
+        self._write_pending()
+        before = self._seq, self._unchecked
+        self._seq, self._unchecked = self._seq + 1, unchecked
+        try:
+            self._pending = line[os_write(self._fd, line) :]
+        except OSError:
+            self._seq, self._unchecked = before
+            raise
+
+    def _write_pending(self) -> None:
+        # What the disk did not take goes before anything else: a line may be torn, never interleaved.
+        while self._pending:
+            self._pending = self._pending[os_write(self._fd, self._pending) :]
 
     def _write_integrity(self) -> None:
-        if not self._is_healthy or not self._unchecked:
+        if not self._unchecked:
             return
-        now, covered = time_ns(), b"".join(self._unchecked)
-        draft = encode(Integrity(seq=self._seq, t=now, size_bytes=len(covered), crc32=0))
-        crc = zlib.crc32(crc_covered(draft), zlib.crc32(covered))
-        try:
-            self._write_line(Integrity, t=now, size_bytes=len(covered), crc32=crc)
-        except OSError as error:
-            self._note_trouble(error)
-            return
-        self._unchecked.clear()
+        covered = b"".join(self._unchecked)
+        draft = Integrity(seq=self._seq, t=time_ns(), size_bytes=len(covered), crc32=0)
+        crc = zlib.crc32(crc_covered(encode(draft)), zlib.crc32(covered))
+        self._put(encode(replace(draft, crc32=crc)), [])
+        self._write_pending()
 
-    def _sync(self, now: int) -> None:
-        self._sync_due = now + SYNC_EVERY_NS
+    def _sync(self) -> None:
+        self._chores_due = 0 if self._pending else time_ns() + SYNC_EVERY_NS
         try:
             _sync_file(self._fd)
         except OSError as error:
             self._note_trouble(error)
 
     def _count(self, kind: type[KnownEvent], error: OSError) -> None:
-        self._is_healthy = False
+        self._chores_due = 0
         if not self._dropped:
             self._dropped_since = time_ns()
         self._dropped[str(kind.__struct_config__.tag)] += 1
@@ -240,14 +304,20 @@ class JournalWriter:
 
     def _continue_in_child(self) -> None:
         # The parent's lock may be held by a thread that does not exist here, and its file is the parent's.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         fd = self._fd
         self._reset()
         self._dropped.clear()
         if fd != _CLOSED:
             os.close(fd)
         self.writer_id = new_id()
+        self._may_end = False
         self._identity = {**self._identity, "role": "child", "pid": os.getpid(), "pid_started": started_s(os.getpid())}
+
+
+def _write_whole(fd: int, line: bytes) -> None:
+    while line:
+        line = line[os_write(fd, line) :]
 
 
 def _name(error: OSError) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from trackbridge.compare.comparison import Comparison
+from trackbridge.comparison.comparison import Comparison
 
 
 def comparison_csv(comparison: Comparison) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trackbridge.compare.align import group_curve
-from trackbridge.compare.comparison import Comparison
+from trackbridge.comparison.align import group_curve
+from trackbridge.comparison.comparison import Comparison
 from trackbridge.report.chart import Band, Chart, Line
 from trackbridge.report.text import number_text
 from trackbridge.store.records import RunRecord, Series

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from trackbridge import __version__
-from trackbridge.compare.comparison import Comparison
+from trackbridge.comparison.comparison import Comparison
 from trackbridge.report.chart import NARROW, WIDE, Size, draw_chart
 from trackbridge.report.curves import metric_chart
 from trackbridge.report.markup import element, text

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from trackbridge.compare.comparison import Comparison
-from trackbridge.compare.diff import Difference, RunDiff
+from trackbridge.comparison.comparison import Comparison
+from trackbridge.comparison.diff import Difference, RunDiff
 from trackbridge.report.tables import (
     Table,
     diff_tables,

@@ -7,15 +7,15 @@ Cells hold text that is not escaped yet; who lays a table out escapes it for whe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
-from trackbridge.compare.comparison import Comparison
-from trackbridge.compare.diff import MISSING, Difference, RunDiff, Section, diff_runs
-from trackbridge.compare.groups import seeds_text
-from trackbridge.compare.scores import At, GroupScore, MetricComparison, Point
+from trackbridge.comparison.comparison import Comparison
+from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
+from trackbridge.comparison.groups import seeds_text
+from trackbridge.comparison.scores import At, GroupScore, MetricComparison, Point
 from trackbridge.report.text import mean_text, number_text, value_text
-from trackbridge.store.records import RunRecord
+from trackbridge.store.records import RunRecord, Seeds
 
 Importance: TypeAlias = Literal["essential", "useful", "extra"]
 
@@ -101,29 +101,25 @@ def groups_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
 
 
 def runs_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
-    """One row per run: what tells it from its replicates, and its scores."""
-    leading = comparison.metrics[metrics[0]] if metrics else None
+    """One row per run: its scores, and what tells it from its replicates."""
     columns = [Column("run", importance="essential")]
-    if leading:
-        columns += [
-            Column(f"best {leading.name}", "right", "essential"),
-            Column("at step", "right"),
-            Column("last", "right", "essential"),
-            Column(f"at step {leading.common_step}", "right", "extra"),
-        ]
+    leading = comparison.metrics[metrics[0]] if metrics else None
+    columns += _leading_columns(leading) if leading else []
     columns += [Column("seeds"), Column("status"), Column("steps", "right", "extra")]
     columns += [Column(f"{comparison.at} {name}", "right", "extra") for name in metrics[1:]]
     columns += [Column("group", importance="extra")]
     style_of = {run.run_id: index for index, group in enumerate(comparison.groups) for run in group.runs}
+    shared, own = _shared_seeds(comparison.runs)
     rows = []
-    for run, name in zip(comparison.runs, comparison.names, strict=True):
+    for run, name, seeds in zip(comparison.runs, comparison.names, own, strict=True):
         style = style_of[run.run_id]
         cells = [Cell(name, style=style)]
         cells += _leading_cells(leading, run) if leading else []
-        cells += [Cell(seeds_text(run.seeds) or "-"), status_cell(run), Cell(str(steps_trained(run)))]
+        cells += [Cell(seeds_text(seeds) or "-"), status_cell(run), Cell(str(steps_trained(run)))]
         cells += [Cell(_score_text(comparison, metric, run)) for metric in metrics[1:]]
         rows.append((*cells, Cell(comparison.groups[style].label)))
-    return Table("Runs", tuple(columns), tuple(rows))
+    caption = f"seeds of all runs: {seeds_text(shared)}" if seeds_text(shared) else ""
+    return Table("Runs", tuple(columns), tuple(rows), caption)
 
 
 def settings_table(comparison: Comparison) -> Table:
@@ -182,17 +178,34 @@ def status_cell(run: RunRecord) -> Cell:
     return Cell(run.status, tone=tones.get(run.status, "bad"))
 
 
+def _leading_columns(metric: MetricComparison) -> list[Column]:
+    common = [Column(f"at step {metric.common_step}", "right", "useful")] if _is_unequal(metric) else []
+    return [
+        Column(f"best {metric.name}", "right", "essential"),
+        Column("at step", "right"),
+        Column("last", "right", "essential"),
+        *common,
+    ]
+
+
 def _leading_cells(metric: MetricComparison, run: RunRecord) -> list[Cell]:
     score = metric.run(run.run_id)
-    if score is None:
-        return [Cell("-", tone="muted")] * 4
-    best = score.best
-    return [
-        _point_cell(best),
-        Cell("-" if best is None else str(best.step)),
-        _point_cell(score.last),
-        _point_cell(score.common),
-    ]
+    best, last, common = (score.best, score.last, score.common) if score else (None, None, None)
+    cells = [_point_cell(best), Cell(str(best.step) if best else "-"), _point_cell(last)]
+    return [*cells, _point_cell(common)] if _is_unequal(metric) else cells
+
+
+def _is_unequal(metric: MetricComparison) -> bool:
+    """True where the last common step is not the last one of every run, so that it has something to tell."""
+    return any(score.last.step != metric.common_step for score in metric.runs)
+
+
+def _shared_seeds(runs: Sequence[RunRecord]) -> tuple[Seeds, list[Seeds]]:
+    """The seeds that all runs share, and per run those that not all share."""
+    names = [one.name for one in fields(Seeds)]
+    shared = [name for name in names if len(runs) > 1 and len({getattr(run.seeds, name) for run in runs}) == 1]
+    own = [replace(run.seeds, **dict.fromkeys(shared, None)) for run in runs]
+    return replace(runs[0].seeds, **{name: None for name in names if name not in shared}), own
 
 
 def _point_cell(point: Point | None) -> Cell:

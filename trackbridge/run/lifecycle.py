@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trackbridge import __version__
-from trackbridge.errors import MisuseError
+from trackbridge.errors import JournalWriteError, MisuseError
 from trackbridge.events.models import FORMAT_VERSION, EnvironmentCaptured, RunResumed, RunStarted
 from trackbridge.events.names import check_project_name
 from trackbridge.events.values import clean_text
@@ -186,6 +186,8 @@ def _open_journal(path: Path, run_id: str, rank: Rank, *, strict: bool) -> Journ
     }
     try:
         return JournalWriter(path, identity, strict=strict)
+    except JournalWriteError:
+        raise
     except OSError as error:
         raise MisuseError(
             f"cannot write runs below {str(path.parent.parent)!r}: {error.strerror or error}."

@@ -21,6 +21,7 @@ from trackbridge.events.models import (
     ConfigLogged,
     KnownEvent,
     MediaLogged,
+    MetricsLogged,
     RunFinished,
     SeedsLogged,
     Status,
@@ -29,7 +30,7 @@ from trackbridge.events.models import (
 )
 from trackbridge.events.names import check_metric_name, check_scope
 from trackbridge.events.redact import mask_text, mask_value
-from trackbridge.events.values import as_json, as_json_object, as_scalar, as_step, clean_text
+from trackbridge.events.values import as_json, as_json_object, as_scalar, as_step, clean_text, shown
 from trackbridge.journal.paths import files_folder
 from trackbridge.journal.sidecar import Sidecar, write_sidecar
 from trackbridge.run import files
@@ -47,17 +48,17 @@ class Journal(Protocol):
     def append(self, kind: type[KnownEvent], **fields: Any) -> bool:
         """Write one event."""
 
-    def append_metrics(self, step: int, metrics: dict[str, float], epoch: float | None) -> bool:
-        """Write one `metrics_logged`."""
+    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
+        """Write one `metrics_logged` without NaN, infinities and an epoch."""
 
     def sync(self) -> None:
         """Bring what was written to the platter."""
 
-    def close(self) -> None:
-        """Write no more."""
+    def end(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """Write the last event and close."""
 
-    def close_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
-        """Write one last event and block every later one: the process is about to die."""
+    def end_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
+        """Write the last event and block every later one: the process is about to die."""
 
 
 class Nowhere:
@@ -67,17 +68,17 @@ class Nowhere:
         """Nothing is written."""
         return False
 
-    def append_metrics(self, step: int, metrics: dict[str, float], epoch: float | None) -> bool:
+    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
         """Nothing is written."""
         return False
 
     def sync(self) -> None:
         """There is nothing to bring."""
 
-    def close(self) -> None:
+    def end(self, kind: type[KnownEvent], **fields: Any) -> None:
         """There is nothing to close."""
 
-    def close_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
+    def end_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
         """Nothing is written."""
 
 
@@ -114,21 +115,32 @@ class Run:
             MisuseError: a value is a bool, a string, an array; a name is no string; the step no integer.
             RunClosedError: the run has ended.
         """
-        # This runs at every step of a training: plain floats under known names take the short way.
-        if type(step) is not int or step >> 63:
-            step = as_step(step)
-        scalars = dict(metrics)
-        media = None
-        if not self._names.issuperset(scalars):
-            self._names.update(map(check_metric_name, scalars))
-        for value in scalars.values():
-            if type(value) is not float:
-                scalars, media = _sorted_out(scalars)
-                break
-        if self.is_closed:
-            raise self._closed_error("log")
+        # This runs at every step of a training: finite floats under known names go straight to the journal.
+        if type(metrics) is dict and type(step) is int and not step >> 63 and epoch is None and not self.is_closed:
+            known = self._names
+            for name, value in metrics.items():
+                # A float minus itself is 0.0 only when it is finite.
+                if type(value) is not float or value - value or name not in known:
+                    break
+            else:
+                self._journal.append_finite(step, metrics)
+                return
+        self._log_checked(metrics, as_step(step), None if epoch is None else as_scalar("epoch", epoch))
+
+    def _log_checked(self, metrics: Mapping[str, Any], step: int, epoch: float | None) -> None:
+        if not isinstance(metrics, Mapping):
+            raise MisuseError(f"log takes a mapping such as {{'train/loss': 0.5}}, not {shown(metrics)}")
+        scalars: dict[str, float] = {}
+        media: dict[str, Media] = {}
+        for name, value in metrics.items():
+            check_metric_name(name)
+            if (found := as_media(value)) is None:
+                scalars[name] = as_scalar(name, value)
+            else:
+                media[name] = found
         if scalars:
-            self._journal.append_metrics(step, scalars, None if epoch is None else as_scalar("epoch", epoch))
+            self.append(MetricsLogged, step=step, metrics=scalars, epoch=epoch)
+            self._names.update(scalars)
         if media:
             self._log_media(media, step)
 
@@ -292,10 +304,7 @@ class Run:
 
     def end_killed(self, reason: str, exit_code: int) -> None:
         """End the run from a thread beside the training one, just before the process dies."""
-        if not self.is_closed:
-            self._journal.close_for_death(
-                RunFinished, status="killed", exit_code=exit_code, error=reason, traceback=None
-            )
+        self._journal.end_for_death(RunFinished, status="killed", exit_code=exit_code, error=reason)
 
     def _end(
         self, status: Status, *, exit_code: int | None = None, error: str | None = None, traceback: str | None = None
@@ -303,14 +312,13 @@ class Run:
         if self.is_closed:
             return
         self.is_closed = True
-        self._journal.append(
+        self._journal.end(
             RunFinished,
             status=status,
             exit_code=exit_code,
             error=None if error is None else mask_text(clean_text(error))[:_MAX_TRACEBACK],
             traceback=None if traceback is None else mask_text(clean_text(traceback))[-_MAX_TRACEBACK:],
         )
-        self._journal.close()
         if self.companion is not None:
             self.companion.see_off()
 
@@ -319,17 +327,6 @@ class Run:
             f"run {self.name!r} has ended, so {verb} records nothing: log before finish(), or continue it with"
             f" start_run({self.project!r}, run_id={self.run_id!r})"
         )
-
-
-def _sorted_out(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Media]]:
-    scalars: dict[str, float] = {}
-    media: dict[str, Media] = {}
-    for name, value in values.items():
-        if (found := as_media(value)) is None:
-            scalars[name] = as_scalar(name, value)
-        else:
-            media[name] = found
-    return scalars, media
 
 
 def _number_or_self(value: object) -> object:

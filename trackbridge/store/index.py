@@ -1,9 +1,8 @@
 """
 The index of a root: what journals say, kept in SQLite so that it need not be read twice.
 
-It is the reader's alone and disposable: `<root>/.trackbridge-index.sqlite3`, made anew when it is damaged or of
-another version, in memory where the root cannot be written. Several readers may add to it at once; whoever finds
-that another was faster drops what he read. All SQL of trackbridge is in this module.
+It is the reader's alone, and disposable. Several readers may add to it at once; whoever finds that another was
+faster drops what he read. All SQL of trackbridge is in this module.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from numpy.typing import NDArray
 
 from trackbridge.events.models import FORMAT_VERSION, KnownEvent
 from trackbridge.journal.codec import decode_lines, encode
-from trackbridge.journal.paths import run_folders
 from trackbridge.store.chunks import CHUNK_POINTS, OUTLINE, Chunk, pack, unpack, unpack_steps
+from trackbridge.store.filesystem import lies_on_network
 from trackbridge.store.fold import fold_facts
 from trackbridge.store.follow import JournalChange, JournalState
 from trackbridge.store.records import MetricSummary, Series
@@ -41,13 +40,13 @@ from trackbridge.store.series import (
 from trackbridge.store.sessions import WriterLog
 from trackbridge.store.stored import StoredRecord, to_stored
 
-FILE_NAME = ".trackbridge-index.sqlite3"
 # Raise it with every change to the tables, to the bytes in them, or to what the fold makes of events.
 SCHEMA_VERSION = 1
 _USER_VERSION = SCHEMA_VERSION * 1000 + FORMAT_VERSION
 _BUSY_TIMEOUT_S = 30.0
 
-IndexTrouble = (sqlite3.Error, msgspec.DecodeError)
+_UNDECODABLE = (msgspec.DecodeError, msgspec.ValidationError)
+IndexTrouble = (sqlite3.Error, *_UNDECODABLE)
 """What `Index` raises when its file cannot be used, or no longer; for `except`."""
 
 _TABLES = """
@@ -84,40 +83,10 @@ _state_decoder = msgspec.msgpack.Decoder(JournalState)
 _summary_decoder = msgspec.msgpack.Decoder(MetricSummary)
 
 
-def open_index(root: Path) -> Index:
-    """The index of a root: its file where that can be used, made anew where it is damaged, else one in memory."""
-    path = root / FILE_NAME
-    if not path.exists() and next(run_folders(root), None) is None:
-        # A folder that holds no runs may not be ours: it gets no file from being looked at.
-        return Index(None)
-    try:
-        return Index(path)
-    except IndexTrouble as trouble:
-        return _next(path, trouble, may_rebuild=True)
-
-
-def successor(index: Index, trouble: Exception) -> Index:
-    """What to use instead of an index that met with trouble; empty.
-
-    Raises:
-        Exception: the trouble itself, for an index in memory.
-    """
-    index.close()
-    if index.path is None:
-        raise trouble
-    return _next(index.path, trouble, may_rebuild=not index.is_rebuilt)
-
-
-def _next(path: Path, trouble: Exception, *, may_rebuild: bool) -> Index:
-    # OperationalError is about the surroundings: a read-only or full disk, a lock. Anything else means damage.
-    if may_rebuild and not isinstance(trouble, sqlite3.OperationalError):
-        try:
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            return Index(path, is_rebuilt=True)
-        except (OSError, *IndexTrouble):
-            pass
-    return Index(None)
+def is_damage(trouble: Exception) -> bool:
+    """True when the file itself is at fault, and not a lock, a full disk or a missing permission."""
+    # SQLite tells damage as DatabaseError itself, and its surroundings as subclasses of it.
+    return type(trouble) in (sqlite3.DatabaseError, *_UNDECODABLE) or "no such" in str(trouble)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +104,7 @@ class Stream:
 class Index:
     """An open index. Not for several threads at once."""
 
-    def __init__(self, path: Path | None, *, is_rebuilt: bool = False) -> None:
+    def __init__(self, path: Path | None) -> None:
         """
         Open the index at `path`, made if missing or of another version; None keeps it in memory.
 
@@ -143,7 +112,6 @@ class Index:
             IndexTrouble: the file is damaged or cannot be written.
         """
         self.path = path
-        self.is_rebuilt = is_rebuilt
         self._connection = sqlite3.connect(
             path or ":memory:", timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
@@ -359,7 +327,9 @@ class Index:
         ]
 
     def _prepare(self) -> None:
-        self._do("PRAGMA journal_mode = WAL")
+        if self.path:
+            # WAL lets readers read while one of them writes, but wants memory that all of them share.
+            self._do(f"PRAGMA journal_mode = {'DELETE' if lies_on_network(self.path.parent) else 'WAL'}")
         # In WAL mode this never damages the file; what a power cut takes from its end is read again.
         self._do("PRAGMA synchronous = NORMAL")
         if self._one("PRAGMA user_version")[0] != _USER_VERSION:

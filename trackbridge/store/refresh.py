@@ -63,7 +63,9 @@ def _refresh_run(index: Index, path: Path, folder: str, stamps: Mapping[str, Sta
             for file, stamp in unread.items()
             if file not in known or known[file].stamp != stamp
         ]
-        if index.update(folder, changes, gone=known.keys() - stamps.keys()):
+        # A journal that is not in our list may be one that another reader saw after we looked.
+        gone = [file for file in known.keys() - stamps.keys() if not (path / file).exists()]
+        if index.update(folder, changes, gone):
             unread = {change.file: stamps[change.file] for change in changes if not change.state.is_read_through}
             if not unread:
                 return

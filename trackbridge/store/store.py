@@ -13,8 +13,9 @@ from typing import TypeVar, get_args
 from trackbridge.errors import MisuseError, NotFoundError, nearest
 from trackbridge.settings import load_settings
 from trackbridge.store.curves import DEFAULT_PIXELS, Curve
-from trackbridge.store.index import Index, IndexTrouble, open_index, successor
+from trackbridge.store.index import Index, IndexTrouble
 from trackbridge.store.liveness import Liveness
+from trackbridge.store.opening import open_index, successor
 from trackbridge.store.records import RunRecord, RunStatus, Series
 from trackbridge.store.refresh import Snapshot, refresh
 from trackbridge.store.scan import RootScan
@@ -118,10 +119,6 @@ class Store:
         folder = self._folder_of(run)
         return self._ask(lambda index: zoom(index, folder, metric, start, stop, pixels))
 
-    def close(self) -> None:
-        """Give the index file back; the records keep what they have, but can load no more points."""
-        self._snapshot.index.close()
-
     def _records(self) -> list[RunRecord]:
         with self._lock:
             self._ask(lambda index: refresh(self._snapshot, self._scan))
@@ -151,15 +148,9 @@ class Store:
                 try:
                     return question(self._snapshot.index)
                 except IndexTrouble as trouble:
-                    self._recover(trouble)
-
-    def _recover(self, trouble: Exception) -> None:
-        # An index in memory has no successor: its trouble is raised, so this ends.
-        self._snapshot = Snapshot(successor(self._snapshot.index, trouble), self._to_record)
-        try:
-            refresh(self._snapshot, self._scan)
-        except IndexTrouble as again:
-            self._recover(again)
+                    # An index in memory has no successor: its trouble is raised, so this ends.
+                    self._snapshot = Snapshot(successor(self._snapshot.index, trouble), self._to_record)
+                    refresh(self._snapshot, self._scan)
 
 
 def _candidates(records: Sequence[RunRecord]) -> str:

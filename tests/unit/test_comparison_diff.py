@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackbridge.compare.canonical import canonical, dotted, flatten, untyped
-from trackbridge.compare.diff import MISSING, Difference, RunDiff, diff_runs
+from trackbridge.comparison.canonical import canonical, dotted, flatten, untyped
+from trackbridge.comparison.diff import MISSING, Difference, RunDiff, diff_runs
 from trackbridge.errors import MisuseError
 from trackbridge.store.records import Seeds
 from trackbridge.testing.records import build_run

@@ -11,7 +11,7 @@ import re
 from collections.abc import Container
 from typing import Any, Literal, TypeAlias
 
-from trackbridge.compare.canonical import Path, dotted, flatten
+from trackbridge.comparison.canonical import Path, dotted, flatten
 from trackbridge.store.records import RunRecord
 
 KeyRole: TypeAlias = Literal["config", "seed", "volatile"]

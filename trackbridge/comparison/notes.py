@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from trackbridge.compare.diff import unique_names
-from trackbridge.compare.groups import ReplicateGroup
-from trackbridge.compare.keys import data_digests
-from trackbridge.compare.scores import At, MetricComparison, RunScore, aggregate
+from trackbridge.comparison.diff import unique_names
+from trackbridge.comparison.groups import ReplicateGroup
+from trackbridge.comparison.keys import data_digests
+from trackbridge.comparison.scores import At, MetricComparison, RunScore, aggregate
 from trackbridge.store.records import RunRecord
 
 NoteCode: TypeAlias = Literal[

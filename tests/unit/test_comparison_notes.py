@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from trackbridge.compare import compare
-from trackbridge.compare.notes import Note
+from trackbridge.comparison import compare
+from trackbridge.comparison.notes import Note
 from trackbridge.store.records import Problem, RunRecord
 from trackbridge.testing.records import build_run
 
@@ -25,7 +25,8 @@ def test_a_longer_run_is_told_with_the_scores_at_the_last_common_step() -> None:
 
     assert told.level == "warning"
     assert told.text == (
-        "b trained 40 % longer than the shortest (200 steps); at the last common step, 200, eval/mcc is 0.2 (a), 0.2 (b)"
+        "b trained 40 % longer than the shortest (200 steps);"
+        " at the last common step, 200, eval/mcc is 0.2 (a), 0.2 (b)"
     )
 
 

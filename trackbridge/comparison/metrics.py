@@ -20,6 +20,8 @@ _TRAINING_SPLIT = re.compile(r"^train(?:ing)?(?:[/_]|$)")
 def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
     """The metrics to compare: those asked for, or all but bookkeeping such as `train/learning_rate`.
 
+    The metric by which the runs chose their weights leads, where they say so.
+
     Raises:
         NotFoundError: a metric asked for is in none of the runs; names those that are.
     """
@@ -30,7 +32,17 @@ def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
                 raise NotFoundError(f"none of the runs has a metric {name!r}{nearest(name, known)}")
         return list(dict.fromkeys(wanted))
     scores = [name for name in known if not is_bookkeeping(name)]
-    return sorted(scores or known, key=metric_order)
+    leading = {name for run in runs for name in _told_to_lead(run)} & known
+    return sorted(scores or known, key=lambda name: (name not in leading, metric_order(name)))
+
+
+def _told_to_lead(run: RunRecord) -> set[str]:
+    """The metric that chose the run's weights, under the names it may have been logged by."""
+    arguments = run.config.get("training_arguments", {})
+    told = run.summary.get("chosen_by") or arguments.get("metric_for_best_model")
+    if not isinstance(told, str):
+        return set()
+    return {told, f"eval/{told}", told.replace("eval_", "eval/", 1)}
 
 
 def is_bookkeeping(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trackbridge.compare.groups import replicate_groups, seeds_text
+from trackbridge.comparison.groups import replicate_groups, seeds_text
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run
 

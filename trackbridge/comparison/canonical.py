@@ -57,7 +57,7 @@ def canonical(value: Any) -> Hashable:
         # Adding 0.0 turns -0.0 into 0.0: they are one value, but not one repr.
         return ("float", "NaN" if math.isnan(value) else value + 0.0)
     if isinstance(value, Mapping):
-        return ("object", tuple(sorted((str(key), canonical(item)) for key, item in value.items())))
+        return ("object", tuple((str(key), canonical(value[key])) for key in sorted(value, key=str)))
     if isinstance(value, (list, tuple)):
         return ("list", tuple(canonical(item) for item in value))
     return (type(value).__name__, repr(value))
@@ -75,7 +75,7 @@ def untyped(value: Any) -> Hashable:
     if isinstance(value, str):
         return _untyped_text(value)
     if isinstance(value, Mapping):
-        return ("object", tuple(sorted((str(key), untyped(item)) for key, item in value.items())))
+        return ("object", tuple((str(key), untyped(value[key])) for key in sorted(value, key=str)))
     if isinstance(value, (list, tuple)):
         return ("list", tuple(untyped(item) for item in value))
     return canonical(value)

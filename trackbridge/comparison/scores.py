@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from trackbridge.compare.align import value_at
-from trackbridge.compare.groups import ReplicateGroup
+from trackbridge.comparison.align import value_at
+from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.events.names import lower_is_better
 from trackbridge.store.records import MetricSummary, RunRecord
 

@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trackbridge.compare.diff import MISSING, Difference, RunDiff
-from trackbridge.compare.scores import MetricComparison, Point
+from trackbridge.comparison.diff import MISSING, Difference, RunDiff
+from trackbridge.comparison.scores import MetricComparison, Point
 
 if TYPE_CHECKING:
-    from trackbridge.compare.comparison import Comparison
+    from trackbridge.comparison.comparison import Comparison
 
 JSON_VERSION = 1
 

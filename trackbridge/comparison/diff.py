@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from trackbridge.compare.canonical import Path, canonical, dotted, flatten, untyped
-from trackbridge.compare.keys import KeyRole, key_role
+from trackbridge.comparison.canonical import Path, canonical, dotted, flatten, untyped
+from trackbridge.comparison.keys import KeyRole, key_role
 from trackbridge.errors import MisuseError
 from trackbridge.store.records import RunRecord
 

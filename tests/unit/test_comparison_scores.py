@@ -9,9 +9,9 @@ import statistics
 import numpy as np
 import pytest
 
-from trackbridge.compare import compare
-from trackbridge.compare.align import group_curve, value_at
-from trackbridge.compare.scores import aggregate
+from trackbridge.comparison import compare
+from trackbridge.comparison.align import group_curve, value_at
+from trackbridge.comparison.scores import aggregate
 from trackbridge.errors import MisuseError, NotFoundError
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run, build_series
@@ -149,6 +149,20 @@ def test_bookkeeping_is_left_out_and_scores_come_first() -> None:
     assert list(compare([run]).metrics) == ["eval/mcc", "eval/loss", "train/loss"]
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"summary": {"chosen_by": "eval/mcc"}},
+        {"config": {"training_arguments": {"metric_for_best_model": "eval_mcc"}}},
+        {"config": {"training_arguments": {"metric_for_best_model": "mcc"}}},
+    ],
+)
+def test_the_metric_that_chose_the_weights_leads(told: dict[str, object]) -> None:
+    run = build_run("a", curves={"eval/accuracy": [1.0], "eval/mcc": [1.0]}, **told)
+
+    assert list(compare([run]).metrics) == ["eval/mcc", "eval/accuracy"]
+
+
 def test_an_unknown_metric_names_the_nearest_one() -> None:
     with pytest.raises(NotFoundError, match="did you mean 'eval/mcc'"):
         compare([scored("a", 1e-5, 0.5)], metrics=["eval/mc"])
@@ -206,14 +220,6 @@ def test_json_is_strict_and_keeps_non_finite_values() -> None:
     scores = json.loads(text)["metrics"]["eval/loss"]["runs"]
     assert [score["last"]["value"] for score in scores] == ["NaN", "-Infinity"]
     assert {"value": "Infinity"} in json.loads(text)["diff"]["differences"][0]["values"]
-
-
-def test_the_package_can_be_called_since_it_hides_the_function_of_its_name() -> None:
-    import trackbridge.compare
-
-    run = scored("a", 1e-5, 0.5)
-
-    assert trackbridge.compare([run]).runs == (run,)  # type: ignore[operator]
 
 
 def test_the_notebook_table_escapes_names() -> None:

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from trackbridge.compare.diff import RunDiff, diff_runs, unique_names
-from trackbridge.compare.encode import comparison_json, comparison_rows
-from trackbridge.compare.groups import ReplicateGroup, replicate_groups
-from trackbridge.compare.metrics import chosen_metrics
-from trackbridge.compare.notes import Note, notes_on
-from trackbridge.compare.scores import At, MetricComparison, compare_metric
+from trackbridge.comparison.diff import RunDiff, diff_runs, unique_names
+from trackbridge.comparison.encode import comparison_json, comparison_rows
+from trackbridge.comparison.groups import ReplicateGroup, replicate_groups
+from trackbridge.comparison.metrics import chosen_metrics
+from trackbridge.comparison.notes import Note, notes_on
+from trackbridge.comparison.scores import At, MetricComparison, compare_metric
 from trackbridge.errors import MisuseError, nearest
 from trackbridge.store.records import RunRecord
 

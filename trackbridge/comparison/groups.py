@@ -13,9 +13,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trackbridge.compare.canonical import Path, dotted, untyped
-from trackbridge.compare.diff import MISSING
-from trackbridge.compare.keys import causes
+from trackbridge.comparison.canonical import Path, dotted, untyped
+from trackbridge.comparison.diff import MISSING
+from trackbridge.comparison.keys import causes
 from trackbridge.store.records import RunRecord, Seeds
 
 MAX_LABEL_PARTS = 3
@@ -73,8 +73,6 @@ def seeds_text(seeds: Seeds) -> str:
 
 def short_value(value: Any) -> str:
     """A config value as a person would write it, at most 24 characters long."""
-    if value is MISSING:
-        return "absent"
     text = value if isinstance(value, str) and value else "null" if value is None else repr(value)
     if isinstance(value, float) and len(text) > 8:
         # Arithmetic leaves values such as 6.000000000000001e-05, of which nobody wants to read the end.

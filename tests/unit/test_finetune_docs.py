@@ -1,0 +1,73 @@
+"""The page about the pipeline names every key, shows the true defaults, and its example study is a valid one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from trackbridge.finetune import config as blocks
+from trackbridge.finetune.demo import demo_plan
+from trackbridge.finetune.plan import read_plan
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs" / "pipeline.md").read_text(encoding="utf-8")
+BLOCKS = {
+    "model": (blocks.PretrainedModel, blocks.BuiltinModel),
+    "data": (blocks.LocalData, blocks.HubData, blocks.BuiltinData),
+    "training": (blocks.Training,),
+    "evaluation": (blocks.Evaluation,),
+    "checkpoints": (blocks.Checkpoints,),
+    "seeds": (blocks.Seeds,),
+}
+
+
+def documented(name: str) -> Iterator[dict[str, Any]]:
+    """The YAML examples of a block on the page, in order."""
+    for example in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+        content = yaml.safe_load(example)
+        if name in content:
+            yield content[name]
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_key_of_a_block_is_shown_with_its_default(name: str) -> None:
+    examples = list(documented(name))
+
+    assert len(examples) == len(BLOCKS[name])
+    for example, block in zip(examples, BLOCKS[name], strict=True):
+        assert set(example) == set(block.model_fields)
+        for key, value in defaults_of(block).items():
+            assert example[key] == value, f"{name}.{key}"
+
+
+def defaults_of(block: type[BaseModel]) -> dict[str, Any]:
+    """The defaults a page can show; epochs has its own because max_steps may replace it."""
+    fields = {key: field.default for key, field in block.model_fields.items() if not field.is_required()}
+    special = {"epochs": 3, "folder": "."} if block in (blocks.Training, blocks.LocalData) else {}
+    # the page shows a hub data set that exists, not the names a nameless one would have
+    skipped = {"subset", "text"} if block is blocks.HubData else set()
+    return {key: special.get(key, value) for key, value in fields.items() if key not in skipped}
+
+
+def test_the_cola_study_differs_in_the_dropout_seed_and_in_nothing_else() -> None:
+    plan = read_plan(REPOSITORY / "examples" / "studies" / "cola_seeds.yaml")
+
+    assert [run.config.seeds.dropout for run in plan.runs] == [12345, 12346, 12347, 12348, 12349]
+    assert len({(run.config.seeds.init, run.config.seeds.data) for run in plan.runs}) == 1
+    assert len({str(run.config.recorded()) for run in plan.runs}) == 1
+    assert plan.runs[0].config.chosen_set == "in_domain"
+    assert plan.runs[0].config.evaluation.every == 25
+
+
+def test_the_demo_is_two_variants_with_four_seeds_each() -> None:
+    runs = demo_plan().runs
+
+    assert [(run.variant, run.config.seeds.dropout) for run in runs] == [
+        (variant, seed) for variant in ("no warmup", "warmup") for seed in (12345, 12346, 12347, 12348)
+    ]
