@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from trackbridge.testing.loopback import Request
@@ -304,7 +303,5 @@ def _media(asset: FakeAsset) -> SeenMedia | None:
 
 
 def _artifact(asset: FakeAsset) -> str | None:
-    path = PurePosixPath(asset.name)
-    if asset.metadata.get("kind") == "checkpoint":
-        return path.parts[1]
-    return path.parts[0] if asset.metadata.get("kind") == "artifact" else None
+    folder, _, rest = asset.name.partition("/")
+    return rest.partition("/")[0] if folder in ("checkpoints", "artifacts") else None

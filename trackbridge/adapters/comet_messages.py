@@ -1,0 +1,338 @@
+"""
+Events in Comet's terms: points, parameters, "other" values, tags, system information, packages and assets.
+
+The rules of this translation are those of `Capabilities.rules`. Nothing here knows whether the messages go to a server
+or into an archive, and the SDK is not needed for it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from trackbridge.adapters.base import Rejection, Row, RunHeader
+from trackbridge.adapters.shaping import CheckpointChoice
+from trackbridge.events.models import (
+    AnyEvent,
+    ArtifactLogged,
+    CheckpointDeleted,
+    CheckpointSaved,
+    ConfigLogged,
+    EnvironmentCaptured,
+    EventsDropped,
+    Heartbeat,
+    Integrity,
+    MediaLogged,
+    MetricsLogged,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    SeedsLogged,
+    SummaryLogged,
+    TagsSet,
+    WriterOpened,
+)
+
+MAX_KEY = 100
+MAX_VALUE = 1000
+_CUT = " [truncated]"
+
+
+class Point(NamedTuple):
+    """One value of a metric; `at_ms` is Unix time in milliseconds, which is all that Comet keeps of it."""
+
+    name: str
+    value: float
+    step: int
+    epoch: float | None
+    at_ms: int
+
+
+class Parameter(NamedTuple):
+    """A leaf of the config or a seed."""
+
+    name: str
+    value: Any
+    at_ms: int
+
+
+class Other(NamedTuple):
+    """A value in Comet's table of "other" values; a later one replaces an earlier one."""
+
+    key: str
+    value: Any
+
+
+class Tags(NamedTuple):
+    """All tags from now on."""
+
+    tags: tuple[str, ...]
+
+
+class SystemInformation(NamedTuple):
+    """Facts about the environment, flat."""
+
+    values: Mapping[str, str]
+
+
+class Packages(NamedTuple):
+    """Installed packages as `name==version`."""
+
+    names: tuple[str, ...]
+
+
+class Asset(NamedTuple):
+    """A file. `kind` is our word for what it is, `type` is Comet's; `row` and `name` tell it from all others."""
+
+    row: int
+    name: str
+    kind: str
+    type: str
+    step: int | None
+    source: Path | bytes
+    at_ms: int
+    caption: str | None = None
+
+
+Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Asset
+
+_UNSPOKEN = (WriterOpened, Heartbeat, Integrity)
+
+
+class Translator:
+    """Translates the rows of one run, in order."""
+
+    def __init__(self, run: RunHeader, choice: CheckpointChoice) -> None:
+        self._folder = run.folder
+        self._choice = choice
+        self._long_names: set[str] = set()
+        self._translations: dict[type, Callable[[int, Any], Iterator[Message | Rejection]]] = {
+            MetricsLogged: self._metrics,
+            RunStarted: self._started,
+            RunResumed: self._resumed,
+            ConfigLogged: self._config,
+            SeedsLogged: self._seeds,
+            EnvironmentCaptured: self._environment,
+            SummaryLogged: self._summary,
+            MediaLogged: self._media,
+            CheckpointSaved: self._checkpoint,
+            CheckpointDeleted: self._checkpoint_deleted,
+            ArtifactLogged: self._artifact,
+            TagsSet: self._tags,
+            EventsDropped: self._dropped,
+            RunFinished: self._finished,
+        }
+
+    def translate(self, row: Row) -> Iterator[Message | Rejection]:
+        """The messages of a row, and what of it Comet cannot carry."""
+        event: AnyEvent = row.event
+        translation = self._translations.get(type(event))
+        if translation is not None:
+            yield from translation(row.number, event)
+        elif not isinstance(event, _UNSPOKEN):
+            kind = getattr(event, "kind", type(event).__name__)
+            yield Rejection(row.number, kind, "event", "this version of trackbridge does not know the kind")
+
+    def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Message | Rejection]:
+        at_ms = event.t // 1_000_000
+        for name, value in event.metrics.items():
+            if len(name) > MAX_KEY and name not in self._long_names:
+                self._long_names.add(name)
+                reason = f"longer than the {MAX_KEY} characters that Comet keeps; delivered as {fitting_key(name)!r}"
+                yield Rejection(row, "metrics_logged", f"the name {name!r}", reason)
+            yield Point(fitting_key(name), value, event.step, event.epoch, at_ms)
+
+    def _started(self, row: int, event: RunStarted) -> Iterator[Message]:
+        yield Other("status", "running")
+        if event.resumed_from is not None:
+            yield Other("started_from", event.resumed_from)
+
+    def _resumed(self, row: int, event: RunResumed) -> Iterator[Message]:
+        yield Other("status", "running")
+        yield Other("resumed_from_step", "none" if event.from_step is None else event.from_step)
+
+    def _config(self, row: int, event: ConfigLogged) -> Iterator[Message]:
+        at_ms = event.t // 1_000_000
+        leaves = dict(_leaves({event.scope: event.config}))
+        for path, value in leaves.items():
+            yield Parameter(fitting_key(path), fitting_value(value), at_ms)
+        yield from _whole(row, f"config/{event.scope}", leaves, at_ms)
+
+    def _seeds(self, row: int, event: SeedsLogged) -> Iterator[Message]:
+        for name in ("init", "data", "dropout", "all"):
+            if (seed := getattr(event, name)) is not None:
+                yield Parameter(f"seeds|{name}", seed, event.t // 1_000_000)
+
+    def _environment(self, row: int, event: EnvironmentCaptured) -> Iterator[Message]:
+        environment = dict(event.environment)
+        packages = environment.pop("packages", None)
+        if isinstance(packages, dict):
+            yield Packages(tuple(f"{name}=={version}" for name, version in packages.items()))
+        leaves = dict(_leaves(environment))
+        yield SystemInformation({fitting_key(path): str(fitting_value(value)) for path, value in leaves.items()})
+        yield from _whole(row, "environment", leaves, event.t // 1_000_000)
+        patch = self._folder / str((event.environment.get("git") or {}).get("patch") or "")
+        if patch.is_file():
+            yield Asset(row, patch.name, "patch", "asset", None, patch, event.t // 1_000_000)
+
+    def _summary(self, row: int, event: SummaryLogged) -> Iterator[Message]:
+        values = {f"summary/{name}": _plain(value) for name, value in event.values.items()}
+        for key, value in values.items():
+            yield Other(fitting_key(key), fitting_value(value))
+        yield from _whole(row, "summary", values, event.t // 1_000_000)
+
+    def _media(self, row: int, event: MediaLogged) -> Iterator[Message | Rejection]:
+        path = self._folder / event.path
+        if not path.is_file():
+            yield Rejection(row, "media_logged", event.name, f"its file {event.path} is gone")
+            return
+        try:
+            name, comet_type, source = _MEDIA[event.media](event.name, path)
+        except (OSError, ValueError, LookupError) as error:
+            yield Rejection(row, "media_logged", event.name, f"its file {event.path} cannot be read: {error}")
+            return
+        yield Asset(row, name, event.media, comet_type, event.step, source, event.t // 1_000_000, event.caption)
+
+    def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Message | Rejection]:
+        label = f"step-{event.step}"
+        yield Other(f"checkpoint/{label}", fitting_value(json.dumps({"path": event.path, **_plain_scores(event)})))
+        if not self._choice.wants(event):
+            return
+        kept = self._folder / event.kept if event.kept else None
+        folder = kept if kept is not None and kept.is_dir() else Path(event.path)
+        yield from _files(row, event, label, "checkpoint", folder, event.step)
+
+    def _checkpoint_deleted(self, row: int, event: CheckpointDeleted) -> Iterator[Message]:
+        yield Other(f"checkpoint/step-{event.step}", "deleted")
+
+    def _artifact(self, row: int, event: ArtifactLogged) -> Iterator[Message | Rejection]:
+        yield from _files(row, event, event.name, "artifact", Path(event.path), None)
+
+    def _tags(self, row: int, event: TagsSet) -> Iterator[Message]:
+        yield Tags(tuple(event.tags))
+
+    def _dropped(self, row: int, event: EventsDropped) -> Iterator[Message]:
+        counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
+        yield Other(f"events_dropped/{row}", fitting_value(f"{counts}: {event.reason}"))
+
+    def _finished(self, row: int, event: RunFinished) -> Iterator[Message]:
+        if event.traceback:
+            content = event.traceback.encode()
+            yield Asset(row, "traceback.txt", "traceback", "asset", None, content, event.t // 1_000_000)
+
+
+def fitting_key(key: str) -> str:
+    """The key in at most 100 characters; a longer one ends in a digest, so that two of them stay two."""
+    if len(key) <= MAX_KEY:
+        return key
+    digest = hashlib.blake2b(key.encode(), digest_size=6).hexdigest()
+    return f"{key[: MAX_KEY - len(digest) - 1]}~{digest}"
+
+
+def fitting_value(value: Any) -> Any:
+    """The value; a text of more than 1000 characters is cut, and says so."""
+    if isinstance(value, str) and len(value) > MAX_VALUE:
+        return value[: MAX_VALUE - len(_CUT)] + _CUT
+    return value
+
+
+def spelled(value: float) -> float | str:
+    """The value as Comet's JSON has it: NaN and infinities are texts."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    # `|` between the levels is Comet's own rule for nested parameters.
+    for key, value in nested.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}|")
+        else:
+            yield f"{prefix}{key}", _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return spelled(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+def _plain_scores(event: CheckpointSaved) -> dict[str, float | str]:
+    return {name: spelled(value) for name, value in event.metrics.items()}
+
+
+def _whole(row: int, name: str, values: Mapping[str, Any], at_ms: int) -> Iterator[Asset]:
+    """What did not fit is kept whole in a file beside."""
+    long = {key: value for key, value in values.items() if len(key) > MAX_KEY or fitting_value(value) != value}
+    if long:
+        content = json.dumps(long, ensure_ascii=False, indent=2).encode()
+        yield Asset(row, f"{name}-long-values.json", "long-values", "asset", None, content, at_ms)
+
+
+def _files(
+    row: int, event: CheckpointSaved | ArtifactLogged, name: str, kind: str, path: Path, step: int | None
+) -> Iterator[Asset | Rejection]:
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        yield Rejection(row, str(event.__struct_config__.tag), name, f"{path} is gone")
+    for file in files:
+        inner = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
+        yield Asset(row, f"{kind}s/{inner}", kind, "asset", step, file, event.t // 1_000_000)
+
+
+def _table(name: str, path: Path) -> tuple[str, str, bytes]:
+    table = json.loads(path.read_bytes())
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table["columns"])
+    writer.writerows([_cell(value) for value in row] for row in table["rows"])
+    return f"{name}.csv", "asset", text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict) and list(value) == ["$float"]:
+        return value["$float"]
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+# The bins of comet_ml.Histogram: geometric, 10% wide, from 1e-12 to 1e20 on either side of zero.
+_FIRST, _LAST, _RATIO = 1e-12, 1e20, 1.1
+
+
+def _histogram(name: str, path: Path) -> tuple[str, str, bytes]:
+    histogram = json.loads(path.read_bytes())
+    edges, positive = histogram["edges"], _geometric_edges()
+    counts: dict[int, int] = {}
+    for low, high, count in zip(edges, edges[1:], histogram["counts"], strict=False):
+        centre = (low + high) / 2
+        offset = bisect_left(positive, abs(centre)) if centre else 0
+        index = len(positive) + 1 + offset if centre >= 0 else len(positive) - offset
+        counts[index] = counts.get(index, 0) + count
+    values = sorted([index, count] for index, count in counts.items() if count)
+    layout = {"offset": 0, "start": _FIRST, "stop": _LAST, "step": _RATIO}
+    return name, "histogram3d", json.dumps({"version": 2, "index_values": values, "values": None, **layout}).encode()
+
+
+def _geometric_edges() -> list[float]:
+    edges, edge = [], _FIRST
+    while edge <= _LAST:
+        edges.append(edge)
+        edge *= _RATIO
+    return edges
+
+
+_MEDIA: dict[str, Callable[[str, Path], tuple[str, str, Path | bytes]]] = {
+    "image": lambda name, path: (name, "image", path),
+    "text": lambda name, path: (name, "text-sample", path),
+    "plotly": lambda name, path: (f"{name}.plotly.json", "asset", path),
+    "table": _table,
+    "histogram": _histogram,
+}

@@ -1,0 +1,133 @@
+"""The Comet SDK, loaded so that it keeps to itself, and its errors in our words."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trackbridge.errors import (
+    AdapterBug,
+    DeliveryError,
+    DeliveryRefused,
+    MissingDependencyError,
+    TransientDeliveryError,
+)
+
+TESTED_VERSIONS = ("3.58.8", "3.58.8")
+WAY_OUT = "set COMET_API_KEY to a key of yours, or run `comet login`, then deliver again"
+_log = logging.getLogger(__name__)
+
+
+def load_sdk() -> None:
+    """Import comet_ml without what it does to a process: hooks, patches of other libraries, logs on the terminal.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    exception_hook = sys.excepthook
+    was_loaded = "comet_ml" in sys.modules
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import comet_ml
+            from comet_ml.config.config_map import CONFIG_MAP
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("the comet adapter", "comet_ml", "comet") from error
+    if was_loaded:
+        return
+    sys.excepthook = exception_hook
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("comet_ml")]
+    # Its loggers print to the terminal and may report to the vendor; now they go where everything here goes.
+    sdk_log = logging.getLogger("comet_ml")
+    sdk_log.handlers[:] = [logging.NullHandler()]
+    sdk_log.propagate = True
+    sdk_log.setLevel(logging.WARNING)
+    # The relay knows when to try again; without this an outage at the start takes the SDK 21 seconds to tell.
+    for reason in ("connect", "read", "status", "total"):
+        CONFIG_MAP[f"comet.get_or_add_experiment.retry_{reason}"]["default"] = 0
+    _compare_versions(comet_ml.__version__)
+
+
+@contextmanager
+def told_as_delivery_errors() -> Iterator[None]:
+    """Whatever the SDK raises inside becomes one of our errors."""
+    try:
+        yield
+    except DeliveryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - told to the relay, in our words
+        # Some of the SDK's errors hold the key they were refused with, and a traceback would show it.
+        raise delivery_error(error) from (None if _holds_key(error) else error)
+
+
+def delivery_error(error: Exception) -> DeliveryError:
+    """What an error of the SDK, or of the HTTP client below it, means for a delivery."""
+    import requests
+    from comet_ml import exceptions
+
+    if isinstance(error, exceptions.CometRestApiException):
+        return _answer_error(error)
+    if isinstance(error, (exceptions.InvalidAPIKey, exceptions.AuthenticationError)):
+        return DeliveryRefused(f"Comet does not know the API key: {WAY_OUT}")
+    if isinstance(error, exceptions.InvalidWorkspace):
+        return DeliveryRefused(f"Comet has no workspace {error.workspace!r}: set COMET_WORKSPACE to one of yours")
+    if isinstance(error, exceptions.SDKVersionIsTooOldException):
+        return DeliveryRefused(f"Comet refuses this SDK as too old ({error}): pip install --upgrade comet_ml")
+    if isinstance(error, exceptions.CometException):
+        message = str(error) or getattr(error, "log_message", "")
+        return DeliveryRefused(f"Comet refuses the run ({type(error).__name__}): {message}")
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema)):
+        return DeliveryRefused(f"COMET_URL_OVERRIDE is no address of a Comet server: {error}")
+    if isinstance(error, (requests.exceptions.RequestException, OSError)):
+        return TransientDeliveryError(f"Comet cannot be reached: {error}")
+    return AdapterBug(f"the Comet SDK failed in a way nobody foresaw: {type(error).__name__}: {error}")
+
+
+def is_limit(error: Exception) -> bool:
+    """True for the answer that one file is too large, or that the experiment is full of its kind."""
+    from comet_ml import exceptions
+
+    if not isinstance(error, exceptions.CometRestApiException):
+        return False
+    limits = {code for name, code in vars(exceptions).items() if name.endswith("_LIMIT_REACHED")}
+    return error.response.status_code == 413 or error.sdk_error_code in limits
+
+
+def _answer_error(error: Exception) -> DeliveryError:
+    from comet_ml import exceptions
+
+    assert isinstance(error, exceptions.CometRestApiException)
+    status, message = error.response.status_code, error.safe_msg or error.response.reason
+    told = f"Comet answered {status} ({message})"
+    if status in (401, 403) or error.sdk_error_code == exceptions.API_KEY_NOT_REGISTERED:
+        return DeliveryRefused(f"{told}: {WAY_OUT}")
+    if status in (408, 425, 429) or status >= 500:
+        wish = error.response.headers.get("Retry-After", "")
+        return TransientDeliveryError(told, retry_after_s=float(wish) if re.fullmatch(r"\d+(\.\d+)?", wish) else None)
+    return DeliveryRefused(f"{told} to {error.method} {error.response.url}")
+
+
+def _holds_key(error: Exception) -> bool:
+    from comet_ml import exceptions
+
+    return isinstance(error, (exceptions.InvalidAPIKey, exceptions.Unauthorized))
+
+
+def _compare_versions(version: str) -> None:
+    first, last = TESTED_VERSIONS
+    if not _as_numbers(first) <= _as_numbers(version) <= _as_numbers(last):
+        tested = first if first == last else f"{first} to {last}"
+        _log.warning(
+            "comet_ml %s is installed; the comet adapter is tested with %s. If it fails: pip install comet_ml==%s",
+            version,
+            tested,
+            last,
+        )
+
+
+def _as_numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
