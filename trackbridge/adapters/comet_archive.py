@@ -17,6 +17,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,6 +35,7 @@ from trackbridge.adapters.comet_messages import (
     Tags,
     spelled,
 )
+from trackbridge.errors import TransientDeliveryError
 
 MESSAGES, EXPERIMENT = "messages.json", "experiment.json"
 # An archive of gigabytes takes seconds to make: it is made at most this part of the time.
@@ -72,38 +74,39 @@ class CometArchive:
 
     def open(self, remote: RemoteRef | None) -> RemoteRef:
         """Go on where the parts, or else the archive, stand; without both, begin."""
-        if not (self._parts / EXPERIMENT).exists() and self.path.exists():
-            self._unpack()
-        self._commit = self._last_commit() or self._begin()
+        with _disk_trouble_passes(self.path):
+            if not (self._parts / EXPERIMENT).exists() and self.path.exists():
+                self._unpack()
+            self._commit = self._last_commit() or self._begin()
+            # What stands after the last commit was never confirmed, and is handed over again.
+            os.truncate(self._parts / MESSAGES, self._commit.trackbridge_message_bytes)
         self._commit.customer_error_reported, self._commit.customer_error_message = False, None
-        self._messages = (self._parts / MESSAGES).open("r+b")
-        # What stands after the last commit was never confirmed, so it will be handed over again.
-        self._messages.truncate(self._commit.trackbridge_message_bytes)
-        self._messages.seek(0, os.SEEK_END)
         return RemoteRef(self._run.run_id, str(self.path), delivered_rows=self._commit.trackbridge_rows)
 
     def take(self, messages: Sequence[Message], *, upto_row: int) -> list[Rejection]:
         """Add messages; with them everything before row `upto_row` is here."""
-        for message in messages:
-            if isinstance(message, Tags):
-                self._commit.tags = list(message.tags)
-            elif isinstance(message, Asset):
-                self._messages.writelines(self._asset(message))
-            else:
-                self._messages.writelines(_LINES[type(message)](message))
-            at_ms = getattr(message, "at_ms", 0)
-            self._commit.stop_time = max(self._commit.stop_time, at_ms)
+        with _disk_trouble_passes(self.path):
+            lines = [line for message in messages for line in self._lines(message)]
+            with (self._parts / MESSAGES).open("r+b") as file:
+                # An attempt that failed may have left a part of its lines.
+                file.truncate(self._commit.trackbridge_message_bytes)
+                file.seek(0, os.SEEK_END)
+                file.writelines(lines)
+                file.flush()
+                os.fsync(file.fileno())
+                self._commit.trackbridge_message_bytes = file.tell()
         self._commit.trackbridge_rows = upto_row
         return []
 
     def confirm(self) -> None:
-        """Bring the parts to the platter, and make the archive anew unless that was done a moment ago."""
-        self._commit_parts()
-        if time.monotonic() >= self._archive_at:
-            started = time.monotonic()
-            self._make_archive()
-            now = time.monotonic()
-            self._archive_at = now + (now - started) / ARCHIVING_SHARE
+        """Commit the parts, and make the archive anew unless that was done a moment ago."""
+        with _disk_trouble_passes(self.path):
+            self._commit_parts()
+            if time.monotonic() >= self._archive_at:
+                started = time.monotonic()
+                self._make_archive()
+                now = time.monotonic()
+                self._archive_at = now + (now - started) / ARCHIVING_SHARE
 
     def end(self, ending: Ending | None) -> None:
         """Complete the archive; with an ending its parts are removed, as it can be unpacked again."""
@@ -111,13 +114,13 @@ class CometArchive:
             self._commit.stop_time = (ending.ended_ns or 0) // 1_000_000 or self._commit.stop_time
             self._commit.customer_error_reported = ending.status != "finished"
             self._commit.customer_error_message = ending.error
-        self._commit_parts()
-        self._messages.close()
-        self._make_archive()
-        if ending is not None:
-            (self._parts / EXPERIMENT).unlink()
-            shutil.rmtree(self._parts)
-            _log.info("comet: upload with COMET_OFFLINE_SAMPLING_SIZE=1000000000 comet upload %s", self.path)
+        with _disk_trouble_passes(self.path):
+            self._commit_parts()
+            self._make_archive()
+            if ending is not None:
+                (self._parts / EXPERIMENT).unlink()
+                shutil.rmtree(self._parts)
+        _log.info("comet: upload with COMET_OFFLINE_SAMPLING_SIZE=1000000000 comet upload %s", self.path)
 
     def _begin(self) -> Commit:
         shutil.rmtree(self._parts, ignore_errors=True)
@@ -145,11 +148,11 @@ class CometArchive:
         return commit if is_whole else None
 
     def _commit_parts(self) -> None:
-        self._messages.flush()
-        os.fsync(self._messages.fileno())
-        self._commit.trackbridge_message_bytes = self._messages.tell()
-        draft = self._parts.with_suffix(".draft")
-        draft.write_bytes(_encode(self._commit))
+        draft = self._parts / f"{EXPERIMENT}.draft"
+        with draft.open("wb") as file:
+            file.write(_encode(self._commit))
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(self._parts / EXPERIMENT)
 
     def _make_archive(self) -> None:
@@ -160,6 +163,7 @@ class CometArchive:
         draft.replace(self.path)
 
     def _unpack(self) -> None:
+        shutil.rmtree(self._parts, ignore_errors=True)
         try:
             with zipfile.ZipFile(self.path) as archive:
                 names = [name for name in archive.namelist() if name != EXPERIMENT]
@@ -169,7 +173,16 @@ class CometArchive:
         except (zipfile.BadZipFile, KeyError) as error:
             _log.warning("comet: %s is damaged (%s) and is made anew", self.path, error)
 
-    def _asset(self, asset: Asset) -> Iterator[bytes]:
+    def _lines(self, message: Message) -> Iterator[bytes]:
+        self._commit.stop_time = max(self._commit.stop_time, getattr(message, "at_ms", 0))
+        if isinstance(message, Tags):
+            self._commit.tags = list(message.tags)
+        elif isinstance(message, Asset):
+            yield self._asset(message)
+        else:
+            yield from _LINES[type(message)](message)
+
+    def _asset(self, asset: Asset) -> bytes:
         # The same row gives the same name, so a file from before a crash is replaced, not doubled.
         digest = hashlib.blake2b(f"{self._run.run_id}/{asset.row}/{asset.name}".encode(), digest_size=16).hexdigest()
         member = f"asset-{digest}{PurePosixPath(asset.name).suffix}"
@@ -177,7 +190,7 @@ class CometArchive:
             (self._parts / member).write_bytes(asset.source)
         else:
             shutil.copyfile(asset.source, self._parts / member)
-        yield _line(
+        return _line(
             "file_upload",
             file_path=member,
             upload_type="visualization" if asset.type == "image" else asset.type,
@@ -186,6 +199,15 @@ class CometArchive:
             local_timestamp=asset.at_ms,
             clean=True,
         )
+
+
+@contextmanager
+def _disk_trouble_passes(archive: Path) -> Iterator[None]:
+    """A disk that is full or away for now is waited for, as a server would be."""
+    try:
+        yield
+    except OSError as error:
+        raise TransientDeliveryError(f"the Comet archive {archive} cannot be written: {error}") from error
 
 
 def _asset_parameters(asset: Asset, asset_id: str) -> dict[str, Any]:
