@@ -100,7 +100,19 @@ class Asset(NamedTuple):
     at_ms: int
     caption: str | None = None
 
+    @property
+    def event_kind(self) -> str:
+        """The kind of event it comes from."""
+        return _EVENT_KINDS.get(self.kind, "media_logged")
 
+
+_EVENT_KINDS = {
+    "artifact": "artifact_logged",
+    "checkpoint": "checkpoint_saved",
+    "long-values": "config_logged",
+    "patch": "environment_captured",
+    "traceback": "run_finished",
+}
 Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Asset
 
 _UNSPOKEN = (WriterOpened, Heartbeat, Integrity)

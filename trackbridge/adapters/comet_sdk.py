@@ -49,7 +49,7 @@ def load_sdk() -> None:
     # The relay knows when to try again; without this an outage at the start takes the SDK 21 seconds to tell.
     for reason in ("connect", "read", "status", "total"):
         CONFIG_MAP[f"comet.get_or_add_experiment.retry_{reason}"]["default"] = 0
-    _compare_versions(comet_ml.__version__)
+    compare_versions(comet_ml.__version__)
 
 
 @contextmanager
@@ -78,8 +78,7 @@ def delivery_error(error: Exception) -> DeliveryError:
     if isinstance(error, exceptions.SDKVersionIsTooOldException):
         return DeliveryRefused(f"Comet refuses this SDK as too old ({error}): pip install --upgrade comet_ml")
     if isinstance(error, exceptions.CometException):
-        message = str(error) or getattr(error, "log_message", "")
-        return DeliveryRefused(f"Comet refuses the run ({type(error).__name__}): {message}")
+        return DeliveryRefused(f"Comet refuses the run ({type(error).__name__}): {_text_of(error)}")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema)):
         return DeliveryRefused(f"COMET_URL_OVERRIDE is no address of a Comet server: {error}")
     if isinstance(error, (requests.exceptions.RequestException, OSError)):
@@ -111,13 +110,22 @@ def _answer_error(error: Exception) -> DeliveryError:
     return DeliveryRefused(f"{told} to {error.method} {error.response.url}")
 
 
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error) or str(getattr(error, "log_message", ""))
+    except TypeError:
+        # Some of the SDK's errors have a __str__ that fails, such as AnonymousModeException in 3.58.
+        return "it says no more"
+
+
 def _holds_key(error: Exception) -> bool:
     from comet_ml import exceptions
 
     return isinstance(error, (exceptions.InvalidAPIKey, exceptions.Unauthorized))
 
 
-def _compare_versions(version: str) -> None:
+def compare_versions(version: str) -> None:
+    """Say so when the installed SDK is not one the adapter was tested with."""
     first, last = TESTED_VERSIONS
     if not _as_numbers(first) <= _as_numbers(version) <= _as_numbers(last):
         tested = first if first == last else f"{first} to {last}"

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 1000
 BEAT_EVERY_S = 10.0
+# Twice of what is repeated after a time-out that the server did not notice is once too often: so be patient.
+ANSWER_WITHIN_S = 60.0
 
 
 class CometServer:
@@ -94,7 +96,9 @@ class CometServer:
         key = get_api_key(None, settings)
         if key is None:
             raise DeliveryRefused(f"Comet needs an API key: {WAY_OUT}")
-        self._connection: RestServerConnection = get_rest_server_connection(api_key=key, experiment_key=self._key)
+        self._connection: RestServerConnection = get_rest_server_connection(
+            api_key=key, experiment_key=self._key, default_timeout=ANSWER_WITHIN_S
+        )
         self._client: RestApiClient = get_rest_api_client("v2", api_key=key, check_version=False)
         # The SDK repeats a request whose answer was lost, which doubles its points; we look before we repeat.
         for http in (self._connection._low_level_http_client, self._client.low_level_api_client):
@@ -167,7 +171,7 @@ class CometServer:
             except Exception as error:
                 if not is_limit(error):
                     raise
-                rejections.append(Rejection(asset.row, asset.kind, asset.name, f"Comet refuses it: {error}"))
+                rejections.append(Rejection(asset.row, asset.event_kind, asset.name, f"Comet refuses it: {error}"))
         return rejections
 
     def _upload(self, asset: Asset) -> None:
