@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
+from trackbridge.adapters.base import Rejection, Row
 from trackbridge.events.models import CheckpointSaved
 from trackbridge.events.names import lower_is_better
 
@@ -29,3 +33,42 @@ class CheckpointChoice:
                 return True
             return False
         return False
+
+
+def checkpoint_folder(run_folder: Path, checkpoint: CheckpointSaved) -> Path:
+    """Where the bytes of a checkpoint are: the run's own copy while there is one, else where it was saved."""
+    kept = run_folder / checkpoint.kept if checkpoint.kept else None
+    return kept if kept is not None and kept.is_dir() else Path(checkpoint.path)
+
+
+def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a nested config by path, such as `optimizer/lr`; a list or an empty object becomes JSON text."""
+    for key, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}/")
+        elif isinstance(value, (Mapping, list)):
+            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def read_table(content: bytes) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of a table's file; numbers that are not finite are the texts NaN, Infinity and -Infinity.
+
+    Raises:
+        ValueError: the content is no table.
+    """
+    table = json.loads(content)
+    if not isinstance(table, dict) or not {"columns", "rows"} <= table.keys():
+        raise ValueError("it is no table: expected an object with columns and rows")
+    return table["columns"], [[_spelled(value) for value in row] for row in table["rows"]]
+
+
+def unknown_kind(row: Row) -> Rejection:
+    """The rejection of an event that this version does not know."""
+    kind = getattr(row.event, "kind", type(row.event).__name__)
+    return Rejection(row.number, kind, "event", "this version of trackbridge does not know the kind")
+
+
+def _spelled(value: Any) -> Any:
+    return value["$float"] if isinstance(value, dict) and list(value) == ["$float"] else value
