@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -41,11 +44,11 @@ def checkpoint_folder(run_folder: Path, checkpoint: CheckpointSaved) -> Path:
     return kept if kept is not None and kept.is_dir() else Path(checkpoint.path)
 
 
-def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(nested: Mapping[str, Any], prefix: str = "", *, separator: str = "/") -> Iterator[tuple[str, Any]]:
     """The values of a nested config by path, such as `optimizer/lr`; a list or an empty object becomes JSON text."""
     for key, value in nested.items():
         if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{key}/")
+            yield from leaves(value, f"{prefix}{key}{separator}", separator=separator)
         elif isinstance(value, (Mapping, list)):
             yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)
         else:
@@ -64,6 +67,34 @@ def read_table(content: bytes) -> tuple[list[str], list[list[Any]]]:
     return table["columns"], [[_spelled(value) for value in row] for row in table["rows"]]
 
 
+def table_as_csv(content: bytes) -> bytes:
+    """A table's file as CSV; nested cells are JSON.
+
+    Raises:
+        ValueError: the content is no table.
+    """
+    columns, rows = read_table(content)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def files_of(path: Path) -> dict[str, Path]:
+    """A file by its name, or the files of a folder by their paths in it; none when there is nothing."""
+    if path.is_file():
+        return {path.name: path}
+    return {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def spelled(value: float) -> float | str:
+    """The value; "NaN", "Infinity" and "-Infinity" where JSON has no number for it."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 def unknown_kind(row: Row) -> Rejection:
     """The rejection of an event that this version does not know."""
     kind = getattr(row.event, "kind", type(row.event).__name__)
@@ -72,3 +103,7 @@ def unknown_kind(row: Row) -> Rejection:
 
 def _spelled(value: Any) -> Any:
     return value["$float"] if isinstance(value, dict) and list(value) == ["$float"] else value
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
