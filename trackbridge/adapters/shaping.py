@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -14,16 +16,20 @@ from trackbridge.adapters.base import Rejection, Row
 from trackbridge.events.models import CheckpointSaved
 from trackbridge.events.names import lower_is_better
 
+_log = logging.getLogger(__name__)
+
 CheckpointPolicy: TypeAlias = Literal["none", "best", "all"]
 """Which checkpoints are uploaded: `best` means each that beats all before it by its first metric."""
 
 
 class CheckpointChoice:
-    """Decides which checkpoints of a run are uploaded."""
+    """Decides which checkpoints of a run are uploaded. `best` is the score to beat, higher is better; a tracker
+    that can keep it gives it back after a restart.
+    """
 
-    def __init__(self, policy: CheckpointPolicy) -> None:
+    def __init__(self, policy: CheckpointPolicy, *, best: float | None = None) -> None:
         self._policy = policy
-        self._best: float | None = None
+        self.best = best
 
     def wants(self, checkpoint: CheckpointSaved) -> bool:
         """True when this one is to be uploaded; ask once per checkpoint, in order."""
@@ -31,8 +37,8 @@ class CheckpointChoice:
             return self._policy == "all"
         for metric, value in checkpoint.metrics.items():
             score = -value if lower_is_better(metric) else value
-            if self._best is None or score > self._best:
-                self._best = score
+            if self.best is None or score > self.best:
+                self.best = score
                 return True
             return False
         return False
@@ -95,10 +101,22 @@ def spelled(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
+def warn_if_untested(package: str, version: str, tested: tuple[str, str]) -> None:
+    """Say so, in the log, when the installed SDK lies outside of the first and last tested version."""
+    first, last = tested
+    if not _as_numbers(first) <= _as_numbers(version) <= _as_numbers(last):
+        told = "%s %s is installed; its adapter is tested with %s to %s. If it fails: pip install %s==%s"
+        _log.warning(told, package, version, first, last, package, last)
+
+
 def unknown_kind(row: Row) -> Rejection:
     """The rejection of an event that this version does not know."""
     kind = getattr(row.event, "kind", type(row.event).__name__)
     return Rejection(row.number, kind, "event", "this version of trackbridge does not know the kind")
+
+
+def _as_numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def _spelled(value: Any) -> Any:
