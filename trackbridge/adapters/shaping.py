@@ -47,7 +47,7 @@ class CheckpointChoice:
 def checkpoint_folder(run_folder: Path, checkpoint: CheckpointSaved) -> Path:
     """Where the bytes of a checkpoint are: the run's own copy while there is one, else where it was saved."""
     kept = run_folder / checkpoint.kept if checkpoint.kept else None
-    return kept if kept is not None and kept.is_dir() else Path(checkpoint.path)
+    return kept if kept is not None and kept.is_dir() else run_folder / checkpoint.path
 
 
 def leaves(nested: Mapping[str, Any], prefix: str = "", *, separator: str = "/") -> Iterator[tuple[str, Any]]:

@@ -24,8 +24,9 @@ import msgspec
 
 from trackbridge.adapters import tensorboard_events as events
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection, RemoteRef, Row, RunHeader
+from trackbridge.adapters.description import Description
 from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
-from trackbridge.adapters.tensorboard_description import Description, ending_records
+from trackbridge.adapters.tensorboard_description import description_records, ending_records
 from trackbridge.adapters.tensorboard_rows import RowWriter
 from trackbridge.errors import TransientDeliveryError
 
@@ -38,6 +39,7 @@ class Commit(msgspec.Struct, kw_only=True):
     run_id: str
     rows: int = 0
     size_bytes: int = 0
+    best: float | None = None
     description: Description = msgspec.field(default_factory=Description)
 
 
@@ -86,13 +88,14 @@ class TensorboardAdapter:
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
         """Begin the run's folder, or go on where its files stand."""
         self._run = run
-        self._writer = RowWriter(run.folder, CheckpointChoice(self.checkpoints))
         name = re.sub(r"[^\w.-]+", "_", run.name)[:60]
         self._folder = (self._log_folder or run.folder / "offline" / self.name) / f"{name}-{run.run_id[-12:]}"
         with _told_as_transient(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file("2-ending").unlink(missing_ok=True)
             self._commit = self._last_commit() or Commit(run_id=run.run_id)
+            self._choice = CheckpointChoice(self.checkpoints, best=self._commit.best)
+            self._writer = RowWriter(run.folder, self._choice)
             self._write_description()
             self._rows = self._file("1-rows").open("ab")
             self._rows.truncate(self._commit.size_bytes)
@@ -114,7 +117,7 @@ class TensorboardAdapter:
                     self._write(made)
             if is_new:
                 self._commit.rows = row.number + 1
-                self._is_described &= not self._commit.description.take(row.event)
+                self._is_described &= self._commit.description.take(row.event) is None
         return Delivery(tuple(rejections))
 
     def flush(self, timeout_s: float) -> bool:
@@ -125,7 +128,7 @@ class TensorboardAdapter:
             if not self._is_described:
                 self._write_description()
                 self._is_described = True
-            self._commit.size_bytes = self._rows.tell()
+            self._commit.size_bytes, self._commit.best = self._rows.tell(), self._choice.best
             # Not JSON: a config may hold NaN.
             self._replace(self._folder / COMMIT, msgspec.msgpack.encode(self._commit))
         return True
@@ -133,9 +136,9 @@ class TensorboardAdapter:
     def close(self, ending: Ending | None) -> None:
         """Note how the run ended; with None only the files are closed."""
         self.flush(0.0)
-        self._rows.close()
-        if ending is not None:
-            with _told_as_transient(self._folder):
+        with _told_as_transient(self._folder):
+            self._rows.close()
+            if ending is not None:
                 self._replace(self._file("2-ending"), ending_records(ending, self._run))
 
     def _write(self, record: bytes) -> None:
@@ -143,7 +146,7 @@ class TensorboardAdapter:
             self._rows.write(record)
 
     def _write_description(self) -> None:
-        self._replace(self._file("0-description"), self._commit.description.records(self._run))
+        self._replace(self._file("0-description"), description_records(self._commit.description, self._run))
 
     def _last_commit(self) -> Commit | None:
         try:

@@ -12,7 +12,9 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeAlias
+
+Hyperparameter: TypeAlias = bool | int | float | str | None
 
 _DT_FLOAT, _DT_DOUBLE, _DT_STRING = 1, 2, 7
 _SCALAR, _TENSOR, _BLOBS = 1, 2, 3
@@ -59,7 +61,7 @@ def histogram(tag: str, edges: Sequence[float], counts: Sequence[int]) -> bytes:
     return _value(tag, "histograms", _TENSOR, _tensor(_DT_DOUBLE, (len(bins) // 3, 3), packed))
 
 
-def hyperparameters(values: Mapping[str, bool | int | float | str], started_s: float) -> bytes:
+def hyperparameters(values: Mapping[str, Hyperparameter], started_s: float) -> bytes:
     """What the HPARAMS page shows of a run; the first such value in a run's folder counts."""
     pairs = b"".join(
         _field(1, _field(1, name.encode()) + _field(2, _hyperparameter(value))) for name, value in values.items()
@@ -130,13 +132,12 @@ def _hparams(tag: str, content: bytes) -> bytes:
     return _value(tag, "hparams", _TENSOR, nothing, content)
 
 
-def _hyperparameter(value: bool | int | float | str) -> bytes:
+def _hyperparameter(value: Hyperparameter) -> bytes:
     if isinstance(value, bool):
         return _number(4, value)
-    is_number = isinstance(value, float) or (isinstance(value, int) and abs(value) <= _LARGEST_EXACT_INT)
-    if is_number and math.isfinite(value):
-        return _double(2, float(value))
-    return _field(3, str(value).encode())
+    if value is None or isinstance(value, str) or not math.isfinite(value) or abs(value) > _LARGEST_EXACT_INT:
+        return _field(3, str(value).encode())
+    return _double(2, float(value))
 
 
 # Protocol buffers: a field is its number and wire type (0 varint, 1 eight bytes, 2 length and bytes), then its content.

@@ -74,6 +74,15 @@ def encode_json(value: Any) -> bytes:
     return _encode(_wrap(value))
 
 
+def decode_json(content: bytes) -> Any:
+    """The value that `encode_json` was given.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    return _unwrap(_any_decoder.decode(content))
+
+
 def decode(line: bytes | memoryview) -> AnyEvent:
     """The event of one line, given without its newline.
 
