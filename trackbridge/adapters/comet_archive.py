@@ -33,8 +33,9 @@ from trackbridge.adapters.comet_messages import (
     Point,
     SystemInformation,
     Tags,
-    spelled,
+    fitting_value,
 )
+from trackbridge.adapters.shaping import spelled
 from trackbridge.errors import TransientDeliveryError
 
 MESSAGES, EXPERIMENT = "messages.json", "experiment.json"
@@ -133,7 +134,7 @@ class CometArchive:
             stop_time=started_ms,
             tags=list(run.tags),
         )
-        header = {"Name": run.name, "group": run.group, "notes": run.notes}
+        header = {"Name": run.name, "group": run.group, "notes": fitting_value(run.notes)}
         with (self._parts / MESSAGES).open("wb") as messages:
             messages.writelines(_line("log_other", key=key, value=value) for key, value in header.items() if value)
             commit.trackbridge_message_bytes = messages.tell()

@@ -7,18 +7,24 @@ or into an archive, and the SDK is not needed for it.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from trackbridge.adapters.base import Rejection, Row, RunHeader
-from trackbridge.adapters.shaping import CheckpointChoice
+from trackbridge.adapters.description import seeds_by_name
+from trackbridge.adapters.shaping import (
+    CheckpointChoice,
+    checkpoint_folder,
+    files_of,
+    leaves,
+    spelled,
+    table_as_csv,
+    unknown_kind,
+)
 from trackbridge.events.models import (
     AnyEvent,
     ArtifactLogged,
@@ -149,8 +155,7 @@ class Translator:
         if translation is not None:
             yield from translation(row.number, event)
         elif not isinstance(event, _UNSPOKEN):
-            kind = getattr(event, "kind", type(event).__name__)
-            yield Rejection(row.number, kind, "event", "this version of trackbridge does not know the kind")
+            yield unknown_kind(row)
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Message | Rejection]:
         at_ms = event.t // 1_000_000
@@ -165,6 +170,7 @@ class Translator:
         yield Other("status", "running")
         if event.resumed_from is not None:
             yield Other("started_from", event.resumed_from)
+        yield from _whole(row, "run", {"notes": event.notes or ""}, event.t // 1_000_000)
 
     def _resumed(self, row: int, event: RunResumed) -> Iterator[Message]:
         yield Other("status", "running")
@@ -172,24 +178,24 @@ class Translator:
 
     def _config(self, row: int, event: ConfigLogged) -> Iterator[Message]:
         at_ms = event.t // 1_000_000
-        leaves = dict(_leaves({event.scope: event.config}))
-        for path, value in leaves.items():
+        flat = _leaves({event.scope: event.config})
+        yield Other("hasNestedParams", True)
+        for path, value in flat.items():
             yield Parameter(fitting_key(path), fitting_value(value), at_ms)
-        yield from _whole(row, f"config/{event.scope}", leaves, at_ms)
+        yield from _whole(row, f"config/{event.scope}", flat, at_ms)
 
     def _seeds(self, row: int, event: SeedsLogged) -> Iterator[Message]:
-        for name in ("init", "data", "dropout", "all"):
-            if (seed := getattr(event, name)) is not None:
-                yield Parameter(f"seeds|{name}", seed, event.t // 1_000_000)
+        for name, seed in seeds_by_name(event).items():
+            yield Parameter(f"seeds|{name}", seed, event.t // 1_000_000)
 
     def _environment(self, row: int, event: EnvironmentCaptured) -> Iterator[Message]:
         environment = dict(event.environment)
         packages = environment.pop("packages", None)
         if isinstance(packages, dict):
             yield Packages(tuple(f"{name}=={version}" for name, version in packages.items()))
-        leaves = dict(_leaves(environment))
-        yield SystemInformation({fitting_key(path): str(fitting_value(value)) for path, value in leaves.items()})
-        yield from _whole(row, "environment", leaves, event.t // 1_000_000)
+        flat = _leaves(environment)
+        yield SystemInformation({fitting_key(path): str(fitting_value(value)) for path, value in flat.items()})
+        yield from _whole(row, "environment", flat, event.t // 1_000_000)
         patch = self._folder / str((event.environment.get("git") or {}).get("patch") or "")
         if patch.is_file():
             yield Asset(row, patch.name, "patch", "asset", None, patch, event.t // 1_000_000)
@@ -217,9 +223,7 @@ class Translator:
         yield Other(f"checkpoint/{label}", fitting_value(json.dumps({"path": event.path, **_plain_scores(event)})))
         if not self._choice.wants(event):
             return
-        kept = self._folder / event.kept if event.kept else None
-        folder = kept if kept is not None and kept.is_dir() else Path(event.path)
-        yield from _files(row, event, label, "checkpoint", folder, event.step)
+        yield from _files(row, event, label, "checkpoint", checkpoint_folder(self._folder, event), event.step)
 
     def _checkpoint_deleted(self, row: int, event: CheckpointDeleted) -> Iterator[Message]:
         yield Other(f"checkpoint/step-{event.step}", "deleted")
@@ -255,20 +259,9 @@ def fitting_value(value: Any) -> Any:
     return value
 
 
-def spelled(value: float) -> float | str:
-    """The value as Comet's JSON has it: NaN and infinities are texts."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    # `|` between the levels is Comet's own rule for nested parameters.
-    for key, value in nested.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}|")
-        else:
-            yield f"{prefix}{key}", _plain(value)
+def _leaves(nested: Mapping[str, Any]) -> dict[str, Any]:
+    # `|` between the levels is Comet's own rule, by which its page shows them nested.
+    return {path: _plain(value) for path, value in leaves(nested, separator="|")}
 
 
 def _plain(value: Any) -> Any:
@@ -292,27 +285,16 @@ def _whole(row: int, name: str, values: Mapping[str, Any], at_ms: int) -> Iterat
 def _files(
     row: int, event: CheckpointSaved | ArtifactLogged, name: str, kind: str, path: Path, step: int | None
 ) -> Iterator[Asset | Rejection]:
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = files_of(path)
     if not files:
         yield Rejection(row, str(event.__struct_config__.tag), name, f"{path} is gone")
-    for file in files:
-        inner = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
+    for inside, file in files.items():
+        inner = name if file == path else f"{name}/{inside}"
         yield Asset(row, f"{kind}s/{inner}", kind, "asset", step, file, event.t // 1_000_000)
 
 
 def _table(name: str, path: Path) -> tuple[str, str, bytes]:
-    table = json.loads(path.read_bytes())
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table["columns"])
-    writer.writerows([_cell(value) for value in row] for row in table["rows"])
-    return f"{name}.csv", "asset", text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, dict) and list(value) == ["$float"]:
-        return value["$float"]
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+    return f"{name}.csv", "asset", table_as_csv(path.read_bytes())
 
 
 # The bins of comet_ml.Histogram: geometric, 10% wide, from 1e-12 to 1e20 on either side of zero.

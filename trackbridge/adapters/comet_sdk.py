@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from trackbridge.adapters.shaping import warn_if_untested
 from trackbridge.errors import (
     AdapterBug,
     DeliveryError,
@@ -17,9 +18,9 @@ from trackbridge.errors import (
     TransientDeliveryError,
 )
 
-TESTED_VERSIONS = ("3.58.8", "3.58.8")
+TESTED_VERSIONS = ("3.49.12", "3.58.8")
 WAY_OUT = "set COMET_API_KEY to a key of yours, or run `comet login`, then deliver again"
-_log = logging.getLogger(__name__)
+_QUIET = logging.NullHandler()
 
 
 def load_sdk() -> None:
@@ -27,29 +28,36 @@ def load_sdk() -> None:
 
     Raises:
         MissingDependencyError: it is not installed.
+        DeliveryRefused: it is too old.
     """
-    exception_hook = sys.excepthook
-    was_loaded = "comet_ml" in sys.modules
+    sdk_log, exception_hook = logging.getLogger("comet_ml"), sys.excepthook
+    if _QUIET in sdk_log.handlers:
+        return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import comet_ml
-            from comet_ml.config.config_map import CONFIG_MAP
     except ImportError as error:
         raise MissingDependencyError.for_extra("the comet adapter", "comet_ml", "comet") from error
-    if was_loaded:
-        return
     sys.excepthook = exception_hook
     sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("comet_ml")]
     # Its loggers print to the terminal and may report to the vendor; now they go where everything here goes.
-    sdk_log = logging.getLogger("comet_ml")
-    sdk_log.handlers[:] = [logging.NullHandler()]
+    sdk_log.handlers[:] = [_QUIET]
     sdk_log.propagate = True
     sdk_log.setLevel(logging.WARNING)
-    # The relay knows when to try again; without this an outage at the start takes the SDK 21 seconds to tell.
+    warn_if_untested("comet_ml", comet_ml.__version__, TESTED_VERSIONS)
+    _leave_retries_to_the_relay(comet_ml.__version__)
+
+
+def _leave_retries_to_the_relay(version: str) -> None:
+    try:
+        from comet_ml.config.config_map import CONFIG_MAP
+    except ImportError as error:
+        wanted = f"pip install 'comet_ml>={TESTED_VERSIONS[0]}'"
+        raise DeliveryRefused(f"comet_ml {version} cannot be used ({error}): {wanted}") from error
+    # Without this an outage at the start takes the SDK 21 seconds to tell. COMET_GET_OR_ADD_EXPERIMENT_* still count.
     for reason in ("connect", "read", "status", "total"):
         CONFIG_MAP[f"comet.get_or_add_experiment.retry_{reason}"]["default"] = 0
-    compare_versions(comet_ml.__version__)
 
 
 @contextmanager
@@ -79,6 +87,8 @@ def delivery_error(error: Exception) -> DeliveryError:
         return DeliveryRefused(f"Comet refuses this SDK as too old ({error}): pip install --upgrade comet_ml")
     if isinstance(error, exceptions.CometException):
         return DeliveryRefused(f"Comet refuses the run ({type(error).__name__}): {_text_of(error)}")
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return DeliveryRefused(f"the Comet API key holds a character that cannot be sent: {WAY_OUT}")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema)):
         return DeliveryRefused(f"COMET_URL_OVERRIDE is no address of a Comet server: {error}")
     if isinstance(error, (requests.exceptions.RequestException, OSError)):
@@ -119,23 +129,7 @@ def _text_of(error: Exception) -> str:
 
 
 def _holds_key(error: Exception) -> bool:
+    import requests
     from comet_ml import exceptions
 
-    return isinstance(error, (exceptions.InvalidAPIKey, exceptions.Unauthorized))
-
-
-def compare_versions(version: str) -> None:
-    """Say so when the installed SDK is not one the adapter was tested with."""
-    first, last = TESTED_VERSIONS
-    if not _as_numbers(first) <= _as_numbers(version) <= _as_numbers(last):
-        tested = first if first == last else f"{first} to {last}"
-        _log.warning(
-            "comet_ml %s is installed; the comet adapter is tested with %s. If it fails: pip install comet_ml==%s",
-            version,
-            tested,
-            last,
-        )
-
-
-def _as_numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    return isinstance(error, (exceptions.InvalidAPIKey, exceptions.Unauthorized, requests.exceptions.InvalidHeader))

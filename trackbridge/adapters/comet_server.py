@@ -24,6 +24,7 @@ from trackbridge.adapters.comet_messages import (
     Point,
     SystemInformation,
     Tags,
+    fitting_value,
 )
 from trackbridge.adapters.comet_sdk import WAY_OUT, is_limit, load_sdk, told_as_delivery_errors
 from trackbridge.errors import DeliveryError, DeliveryRefused
@@ -108,7 +109,7 @@ class CometServer:
 
     def _introduce(self) -> None:
         run = self._run
-        for key, value in (("Name", run.name), ("group", run.group), ("notes", run.notes)):
+        for key, value in (("Name", run.name), ("group", run.group), ("notes", fitting_value(run.notes))):
             if value:
                 self._client.log_experiment_other(self._key, key, value)
         if run.tags:
