@@ -50,11 +50,13 @@ class FakeWandb:
             "ServerFeaturesQuery": lambda variables: {"serverInfo": {"features": []}},
             "ArtifactType": lambda variables: {"project": {"artifact": None}},
             "CreateArtifact": self._create_artifact,
+            "ArtifactByID": self._artifact,
             "CreateArtifactManifest": self._create_manifest,
             "UpdateArtifactManifest": self._update_manifest,
             "CreateArtifactFiles": self._create_artifact_files,
             "CommitArtifact": self._commit_artifact,
             "Run": self._run,
+            "RunFiles": self._run_files,
             "RunHistoryKeys": self._run,
         }
 
@@ -167,7 +169,9 @@ class FakeWandb:
         artifact = next((one for one in self.artifacts.values() if (one.name, one.digest) == (name, digest)), None)
         # Two versions of the same digest are one version: that is what `enableDigestDeduplication` asks for.
         if artifact is None:
-            artifact = FakeArtifact(f"artifact-{len(self.artifacts)}", name, sent["artifactTypeName"], digest)
+            artifact = FakeArtifact(
+                f"artifact-{len(self.artifacts)}", name, sent["artifactTypeName"], digest, sent["projectName"]
+            )
             self.artifacts[artifact.id] = artifact
         aliases = [alias["alias"] for alias in sent["aliases"] or []]
         for other in self.artifacts.values():
@@ -178,6 +182,27 @@ class FakeWandb:
         self.runs[sent["runName"]].artifacts[artifact.id] = artifact
         created = {"id": artifact.id, "state": artifact.state, "artifactSequence": {"latestArtifact": None}}
         return {"createArtifact": {"artifact": created}}
+
+    def _artifact(self, variables: Variables) -> Any:
+        artifact = self.artifacts[variables["id"]]
+        version = [one for one in self.artifacts.values() if one.name == artifact.name].index(artifact)
+        project = {"id": "UHJvamVjdA==", "internalId": "1", "name": artifact.project, "entity": {"name": ENTITY}}
+        collection = {"name": artifact.name, "project": project}
+        aliases = [{"__typename": "ArtifactAlias", "id": alias, "alias": alias} for alias in artifact.aliases]
+        return {
+            "artifact": {
+                **{"__typename": "Artifact", "id": artifact.id, "state": artifact.state, "digest": artifact.digest},
+                **{"versionIndex": version, "description": None, "metadata": json.dumps(artifact.metadata), "tags": []},
+                **{"ttlDurationSeconds": -2, "ttlIsInherited": True, "historyStep": 0, "size": 0, "fileCount": 1},
+                **{"commitHash": "c0", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"},
+                "artifactType": {"name": artifact.type},
+                "artifactSequence": {"__typename": "ArtifactSequence", **collection},
+                "aliases": [
+                    {**alias, "artifactCollection": {"__typename": "ArtifactSequence", **collection}}
+                    for alias in aliases
+                ],
+            }
+        }
 
     def _create_manifest(self, variables: Variables) -> Any:
         return {"createArtifactManifest": {"artifactManifest": self._manifest(variables["artifactID"])}}
@@ -206,6 +231,14 @@ class FakeWandb:
     def _run(self, variables: Variables) -> Any:
         run = self.runs.get(variables["name"])
         return {"project": None if run is None else {"internalId": "1", "run": _bucket(run)}}
+
+    def _run_files(self, variables: Variables) -> Any:
+        run = self.runs[variables["name"]]
+        wanted = variables["fileNames"] or list(run.files)
+        nodes = [{"id": name, "name": name, "sizeBytes": len(run.files[name])} for name in wanted if name in run.files]
+        edges = [{"node": node, "cursor": str(number)} for number, node in enumerate(nodes)]
+        files = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
+        return {"project": {"internalId": "1", "run": {"fileCount": len(run.files), "files": files}}}
 
 
 def _bucket(run: FakeWandbRun) -> dict[str, Any]:

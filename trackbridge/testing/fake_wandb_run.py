@@ -10,7 +10,7 @@ from typing import Any
 from trackbridge.testing.seen import SeenMedia, SeenPoint, SeenRun
 
 MEDIA_WORDS = {"image-file": "image", "table-file": "table", "histogram": "histogram", "html-file": "text"}
-STEP = "trainer/step"
+STEP, SYSTEM_STEP = "trainer/step", "system/seconds"
 
 
 @dataclass(slots=True)
@@ -21,6 +21,7 @@ class FakeArtifact:
     name: str
     type: str
     digest: str
+    project: str
     state: str = "PENDING"
     aliases: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -103,23 +104,28 @@ class FakeWandbRun:
             points=tuple(point for row in rows for point in _points(row)),
             media=tuple(media for row in rows for media in _media(row)),
             artifacts=frozenset(
-                alias if artifact.type == "checkpoint" else artifact.name
+                name
                 for artifact in self.artifacts.values()
                 if artifact.state == "COMMITTED" and artifact.type != "run_table"
-                for alias in (artifact.aliases if artifact.type == "checkpoint" else [""])
-                if alias not in ("latest", "best")
+                for name in _artifact_names(artifact)
             ),
             status=self.state,
             error=json.dumps(self.summary, ensure_ascii=False),
         )
 
 
+def _artifact_names(artifact: FakeArtifact) -> list[str]:
+    steps = [alias for alias in artifact.aliases if alias.startswith("step-")]
+    return steps if artifact.name.startswith("checkpoint-") else [artifact.name]
+
+
 def _points(row: Mapping[str, Any]) -> list[SeenPoint]:
     time_ns = round(row["_timestamp"] * 1e9)
+    step = row.get(STEP, row.get(SYSTEM_STEP))
     return [
-        SeenPoint(name, float(value), row[STEP], time_ns)
+        SeenPoint(name, float(value), step, time_ns)
         for name, value in row.items()
-        if isinstance(value, (int, float)) and not name.startswith(("_", "trainer/"))
+        if isinstance(value, (int, float)) and not name.startswith(("_", "trainer/")) and name != SYSTEM_STEP
     ]
 
 

@@ -1,0 +1,80 @@
+"""Weights & Biases: online, or as an offline run that `wandb sync` uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from trackbridge.adapters.base import Capabilities, Delivery, Ending, RemoteRef, Row, RunHeader
+from trackbridge.adapters.shaping import CheckpointPolicy
+from trackbridge.adapters.wandb_folder import FolderRun
+from trackbridge.adapters.wandb_rows import Marks, RowWriter
+from trackbridge.adapters.wandb_sdk import TESTED_VERSIONS, load_sdk, told_as_delivery_errors
+from trackbridge.adapters.wandb_server import ServerRun
+
+
+class WandbAdapter:
+    """Delivers a run to W&B: the row's number is W&B's step, the user's step is the column `trainer/step`.
+
+    Key, server and entity come from W&B's own variables: `WANDB_API_KEY`, `WANDB_BASE_URL`, `WANDB_ENTITY`.
+    """
+
+    name: ClassVar[str] = "wandb"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        start_time="changed",
+        tags="changed",
+        tables="changed",
+        texts="changed",
+        status="changed",
+        rules={
+            "original_step": "charts use the column trainer/step; W&B's own step counts events, so that steps which go"
+            " back after a resume are all shown, the later session's after the superseded ones",
+            "original_time": "_timestamp is the logged time; W&B's relative time counts from the delivery",
+            "start_time": "W&B shows when the delivery began; the true time is config trackbridge.started_at",
+            "tags": "a tag keeps its first 64 characters",
+            "tables": "a cell that is a list or an object is JSON text",
+            "texts": "a text is a preformatted HTML panel, its caption a column beside it",
+            "status": "killed and lost are shown as failed; the summary has the true one as trackbridge/status",
+        },
+        sdk="wandb",
+        tested_versions=TESTED_VERSIONS,
+    )
+
+    def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
+        self.checkpoints: CheckpointPolicy = "none"
+        self._mode = mode
+        self._folder = folder
+
+    def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
+        """Create the run at W&B, or take it up by its id."""
+        load_sdk()
+        folder = (self._folder or run.folder / "offline" / self.name).resolve()
+        is_offline = self._mode == "offline"
+        self._place = FolderRun(run, folder) if is_offline else ServerRun(run)
+        self._writer = RowWriter(run, self.checkpoints, staging=folder / "artifacts" if is_offline else None)
+        self._unconfirmed: list[Row] = []
+        with told_as_delivery_errors():
+            return self._place.open(self._writer)
+
+    def deliver(self, rows: Sequence[Row]) -> Delivery:
+        """Hand the rows to the SDK; history rows that W&B has already are left out."""
+        with told_as_delivery_errors():
+            rejections = [rejection for row in rows for rejection in self._writer.write(row)]
+        self._unconfirmed.extend(rows)
+        return Delivery(tuple(rejections))
+
+    def flush(self, timeout_s: float) -> bool:
+        """True when the server, or the offline file, has been read back and has every row."""
+        if self._writer.marks:
+            with told_as_delivery_errors():
+                if not self._place.confirm(self._writer, self._unconfirmed, timeout_s):
+                    return False
+        self._writer.marks = Marks()
+        self._unconfirmed.clear()
+        return True
+
+    def close(self, ending: Ending | None) -> None:
+        """End the run with its status, or only this connection."""
+        with told_as_delivery_errors():
+            self._place.close(ending)

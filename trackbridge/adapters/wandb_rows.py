@@ -1,0 +1,311 @@
+"""Events as what W&B has for them: history rows, config, summary, media and artifacts."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trackbridge.adapters.base import Rejection, Row, RunHeader
+from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy, checkpoint_folder, read_table, unknown_kind
+from trackbridge.adapters.wandb_sdk import EPOCH, MAX_TAG, OURS, STEP, SYSTEM_STEP, fitting_tags
+from trackbridge.errors import TransientDeliveryError
+from trackbridge.events.models import (
+    ArtifactLogged,
+    CheckpointSaved,
+    ConfigLogged,
+    EnvironmentCaptured,
+    Event,
+    EventsDropped,
+    MediaLogged,
+    MetricsLogged,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    SeedsLogged,
+    SummaryLogged,
+    TagsSet,
+    UnknownEvent,
+)
+
+BEST = "trackbridge/best_checkpoint"
+ROWS = "trackbridge/rows"
+_TAKEN_NAMES = {"_step", "_timestamp", "_runtime", "_wandb", STEP, EPOCH, SYSTEM_STEP, ""}
+_UPLOAD_TIMEOUT_S = 3600
+
+
+@dataclass(slots=True)
+class Marks:
+    """The numbers of the last rows that became history, config and summary; -1 for none."""
+
+    history: int = -1
+    config: int = -1
+    summary: int = -1
+
+    def __bool__(self) -> bool:
+        return max(self.history, self.config, self.summary) >= 0
+
+
+class RowWriter:
+    """Writes rows into a run of the SDK.
+
+    Attributes:
+        run: the SDK's run; replaced when a connection is renewed.
+        first_row: history rows below this number are at W&B already and are not written again.
+        marks: what was written since the last confirmation.
+    """
+
+    def __init__(self, header: RunHeader, policy: CheckpointPolicy, *, staging: Path | None) -> None:
+        self.run: Any = None
+        self.first_row = 0
+        self.marks = Marks()
+        self._header = header
+        self._policy = policy
+        self._staging = staging
+        self._choice: CheckpointChoice | None = None
+
+    def attach(self, run: Any, first_row: int) -> None:
+        """Write to this run of the SDK from now on."""
+        self.run, self.first_row = run, first_row
+        if self._choice is None:
+            self._choice = CheckpointChoice(self._policy, best=run.summary.get(BEST))
+
+    def rewrite(self, rows: Sequence[Row]) -> None:
+        """Write again what did not arrive; artifacts are known to have when they are written."""
+        for row in rows:
+            if not isinstance(row.event, (ArtifactLogged, CheckpointSaved)):
+                self.write(row)
+
+    def write(self, row: Row) -> list[Rejection]:
+        """Write one row; what W&B cannot carry of it."""
+        if isinstance(row.event, UnknownEvent):
+            return [unknown_kind(row)]
+        write = _WRITERS.get(type(row.event))
+        return [] if write is None else list(write(self, row.number, row.event))
+
+    def mark(self) -> None:
+        """Write down how far config and summary have come, so that a read-back can tell."""
+        if self.marks.config >= 0:
+            ours = {**self.run.config.get(OURS, {}), "rows": self.marks.config + 1}
+            self.run.config.update({OURS: ours}, allow_val_change=True)
+        if self.marks.summary >= 0:
+            self.run.summary.update({ROWS: self.marks.summary + 1, BEST: self._best})
+
+    def _write_metrics(self, number: int, event: MetricsLogged) -> Iterator[Rejection]:
+        values: dict[str, Any] = {}
+        for name, value in event.metrics.items():
+            if name in _TAKEN_NAMES:
+                yield Rejection(number, "metrics_logged", name, "W&B keeps this name for itself")
+            else:
+                values[name] = value
+        is_system = all(name.startswith("system/") for name in values)
+        values[SYSTEM_STEP if is_system else STEP] = event.step
+        if event.epoch is not None:
+            values[EPOCH] = event.epoch
+        self._log(number, event, values)
+
+    def _write_media(self, number: int, event: MediaLogged) -> Iterator[Rejection]:
+        if number < self.first_row:
+            return
+        path = self._header.folder / event.path
+        if not path.is_file():
+            yield Rejection(number, "media_logged", event.name, f"its file {event.path} is gone")
+            return
+        try:
+            value, beside = _MEDIA[event.media](path, event)
+        except (ImportError, ValueError, TypeError) as error:
+            yield Rejection(number, "media_logged", event.name, f"W&B cannot show it: {error}")
+            return
+        columns = {f"{event.name}/{name}": value for name, value in beside.items()}
+        self._log(number, event, {event.name: value, **columns, STEP: event.step})
+
+    def _log(self, number: int, event: Event, values: dict[str, Any]) -> None:
+        if number < self.first_row:
+            return
+        # The user's own steps may go back after a resume, and W&B drops rows that do: the row's number never does.
+        self.run.log({**values, "_timestamp": event.t / 1e9}, step=number, commit=True)
+        self.marks.history = number
+
+    def _write_config(self, number: int, event: ConfigLogged) -> Iterator[Rejection]:
+        self._update_config(number, event.scope, event.config)
+        yield from ()
+
+    def _write_seeds(self, number: int, event: SeedsLogged) -> Iterator[Rejection]:
+        seeds = {"init": event.init, "data": event.data, "dropout": event.dropout, "all": event.all}
+        self._update_config(number, "seeds", {name: seed for name, seed in seeds.items() if seed is not None})
+        yield from ()
+
+    def _write_environment(self, number: int, event: EnvironmentCaptured) -> Iterator[Rejection]:
+        self._update_config(number, "environment", event.environment)
+        yield from ()
+
+    def _update_config(self, number: int, scope: str, config: Mapping[str, Any]) -> None:
+        kept = self.run.config.get(scope)
+        # W&B merges nested objects, so a key that is logged again without its old children would keep them.
+        if kept:
+            self.run.config.update({scope: None}, allow_val_change=True)
+        self.run.config.update({scope: {**(kept or {}), **config}}, allow_val_change=True)
+        self.marks.config = number
+
+    def _write_summary(self, number: int, event: SummaryLogged) -> Iterator[Rejection]:
+        self._update_summary(number, event.values)
+        yield from ()
+
+    def _update_summary(self, number: int, values: Mapping[str, Any]) -> None:
+        self.run.summary.update(dict(values))
+        self.marks.summary = number
+
+    def _write_tags(self, number: int, event: TagsSet | RunStarted) -> Iterator[Rejection]:
+        if isinstance(event, TagsSet):
+            self.run.tags = fitting_tags(tuple(event.tags))
+        self.marks.config = number
+        for tag in event.tags:
+            if len(tag) > MAX_TAG:
+                kind = str(event.__struct_config__.tag)
+                yield Rejection(number, kind, tag, f"W&B takes tags of {MAX_TAG} characters; it has the beginning")
+
+    def _write_resumed(self, number: int, event: RunResumed) -> Iterator[Rejection]:
+        ended = dict.fromkeys(("status", "exit_code", "error", "traceback"))
+        self._update_summary(number, named({**ended, "resumed_from_step": event.from_step}))
+        yield from ()
+
+    def _write_finished(self, number: int, event: RunFinished) -> Iterator[Rejection]:
+        self._update_summary(number, named({"error": event.error, "traceback": event.traceback}))
+        yield from ()
+
+    def _write_dropped(self, number: int, event: EventsDropped) -> Iterator[Rejection]:
+        self._update_summary(number, named({"events_dropped": {"counts": event.counts, "reason": event.reason}}))
+        yield from ()
+
+    def _write_artifact(self, number: int, event: ArtifactLogged) -> Iterator[Rejection]:
+        yield from self._upload(number, event, event.name, event.type, Path(event.path), {"sha256": event.sha256}, [])
+
+    def _write_checkpoint(self, number: int, event: CheckpointSaved) -> Iterator[Rejection]:
+        assert self._choice is not None
+        if not self._choice.wants(event):
+            return
+        aliases = [f"step-{event.step}", *["best"] * (self._policy == "best")]
+        metadata = {"step": event.step, "metrics": event.metrics}
+        folder = checkpoint_folder(self._header.folder, event)
+        name = f"checkpoint-{self._header.run_id}"
+        yield from self._upload(number, event, name, "model", folder, metadata, aliases)
+        self.marks.summary = number
+
+    @property
+    def _best(self) -> float | None:
+        return None if self._choice is None else self._choice.best
+
+    def _upload(
+        self, number: int, event: Event, name: str, kind: str, path: Path, metadata: dict[str, Any], aliases: list[str]
+    ) -> Iterator[Rejection]:
+        """Upload a file or folder as an artifact. Content that W&B has already makes no second version there."""
+        import wandb
+
+        event_kind = str(event.__struct_config__.tag)
+        if not path.exists():
+            yield Rejection(number, event_kind, name, f"{path} is gone")
+            return
+        try:
+            artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", name)[:128], type=kind, metadata=metadata)
+        except ValueError as error:
+            yield Rejection(number, event_kind, name, f"W&B takes no such artifact: {error}")
+            return
+        source = path if self._staging is None else _staged(path, self._staging / str(number))
+        add = artifact.add_dir if source.is_dir() else artifact.add_file
+        add(str(source), policy="immutable", skip_cache=True)
+        logged = self.run.log_artifact(artifact, aliases=["latest", *aliases])
+        if self._staging is None:
+            try:
+                logged.wait(timeout=_UPLOAD_TIMEOUT_S)
+            except (ValueError, wandb.errors.Error) as error:
+                raise TransientDeliveryError(f"W&B did not take the artifact {name!r}: {error}") from error
+
+
+def named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Summary keys of ours, kept apart from the user's."""
+    return {f"{OURS}/{name}": value for name, value in values.items()}
+
+
+def _staged(path: Path, folder: Path) -> Path:
+    # Offline, the bytes have to stay beside the run until somebody uploads it.
+    target = folder / path.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.copytree(path, target, dirs_exist_ok=True)
+    else:
+        shutil.copy2(path, target)
+    return target
+
+
+def _image(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:
+    import wandb
+
+    if path.suffix == ".svg":
+        return wandb.Html(path.read_text("utf-8"), inject=False, data_is_not_path=True), _caption(event)
+    try:
+        return wandb.Image(str(path), caption=event.caption), {}
+    except wandb.errors.Error as error:
+        raise ImportError(error) from error
+
+
+def _table(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:
+    import wandb
+
+    columns, rows = read_table(path.read_bytes())
+    plain = [[json.dumps(cell) if isinstance(cell, (list, dict)) else cell for cell in row] for row in rows]
+    return wandb.Table(columns=columns, data=plain, allow_mixed_types=True), _caption(event)
+
+
+def _histogram(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:
+    import wandb
+
+    kept = json.loads(path.read_bytes())
+    beside = {"n_nonfinite": kept["n_nonfinite"]} if kept.get("n_nonfinite") else {}
+    return wandb.Histogram(np_histogram=(kept["counts"], kept["edges"])), {**_caption(event), **beside}
+
+
+def _text(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:
+    import wandb
+
+    shown = f"<pre style='white-space: pre-wrap'>{html.escape(path.read_text('utf-8'))}</pre>"
+    return wandb.Html(shown, inject=False, data_is_not_path=True), _caption(event)
+
+
+def _plotly(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:
+    import plotly.io
+    import wandb
+
+    return wandb.Plotly(plotly.io.from_json(path.read_text("utf-8"))), _caption(event)
+
+
+def _caption(event: MediaLogged) -> dict[str, Any]:
+    return {} if event.caption is None else {"caption": event.caption}
+
+
+_MEDIA: dict[str, Callable[[Path, MediaLogged], tuple[Any, dict[str, Any]]]] = {
+    "image": _image,
+    "table": _table,
+    "histogram": _histogram,
+    "text": _text,
+    "plotly": _plotly,
+}
+_WRITERS: dict[type[Event], Callable[[RowWriter, int, Any], Iterator[Rejection]]] = {
+    MetricsLogged: RowWriter._write_metrics,
+    MediaLogged: RowWriter._write_media,
+    ConfigLogged: RowWriter._write_config,
+    SeedsLogged: RowWriter._write_seeds,
+    EnvironmentCaptured: RowWriter._write_environment,
+    SummaryLogged: RowWriter._write_summary,
+    RunStarted: RowWriter._write_tags,
+    TagsSet: RowWriter._write_tags,
+    RunResumed: RowWriter._write_resumed,
+    RunFinished: RowWriter._write_finished,
+    EventsDropped: RowWriter._write_dropped,
+    ArtifactLogged: RowWriter._write_artifact,
+    CheckpointSaved: RowWriter._write_checkpoint,
+}

@@ -1,0 +1,196 @@
+"""The W&B SDK: started quietly, for one run at a time, and its errors in our words."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from trackbridge.adapters.base import RunHeader
+from trackbridge.adapters.shaping import warn_if_untested
+from trackbridge.errors import (
+    AdapterBug,
+    DeliveryError,
+    DeliveryRefused,
+    MissingDependencyError,
+    TransientDeliveryError,
+)
+
+TESTED_VERSIONS = ("0.31.0", "0.31.0")
+WAY_OUT = "set WANDB_API_KEY to a key of yours, or run `wandb login`, then deliver again"
+FINISH_TIMEOUT_S = 600.0
+INIT_TIMEOUT_S = 30.0
+STEP, EPOCH, SYSTEM_STEP = "trainer/step", "trainer/epoch", "system/seconds"
+OURS = "trackbridge"
+MAX_TAG = 64
+
+_PASSES = re.compile(
+    r"giving up after|while retrying|timed? ?out|deadline|connection (refused|reset)|did not respond|EOF|no such host"
+    r"|HTTP 5\d\d|error 5\d\d|\b429\b|rate limit",
+    re.IGNORECASE,
+)
+_REFUSES_KEY = re.compile(r"(error|HTTP|upload:) (401|403)\b|permission denied|unauthorized", re.IGNORECASE)
+
+
+def load_sdk() -> None:
+    """Import the SDK and keep it from writing on the terminal.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        import wandb
+        from wandb.sdk.lib.service import service_token
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("the wandb adapter", "wandb", "wandb") from error
+    # A training that uses W&B itself leaves this variable to its children; its service would die with it.
+    service_token.clear_service_in_env()
+    wandb.setup(settings=wandb.Settings(silent=True))
+    warn_if_untested("wandb", wandb.__version__, TESTED_VERSIONS)
+
+
+def check_key() -> None:
+    """Make sure that there is an API key, without asking the person at the terminal for one.
+
+    Raises:
+        DeliveryRefused: there is none, or it has no valid form.
+    """
+    import wandb
+
+    with told_as_delivery_errors():
+        if not wandb.login(prompt=False):
+            raise DeliveryRefused(f"there is no W&B API key: {WAY_OUT}")
+
+
+def start(header: RunHeader, folder: Path, mode: Literal["online", "offline"], *, settings: Mapping[str, Any]) -> Any:
+    """A run of the SDK with this header, taken up where the server has it; `settings` go to `wandb.Settings`.
+
+    Raises:
+        DeliveryError: the server cannot be reached, or refuses.
+    """
+    import wandb
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with told_as_delivery_errors(), _hooks_left_alone():
+        try:
+            run = wandb.init(
+                mode=mode,
+                dir=folder,
+                id=header.run_id,
+                project=header.project,
+                group=header.group,
+                resume="allow",
+                settings=wandb.Settings(**_QUIET, **settings),
+            )
+        except BaseException:
+            reset()
+            raise
+    if OURS not in run.config:
+        # Once only: what a person renames or tags at W&B afterwards stays.
+        run.name, run.notes, run.tags = header.name, header.notes or "", fitting_tags(header.tags)
+        run.config.update({OURS: {"run_id": header.run_id, "started_at": _iso_time(header.started_ns)}})
+    run.define_metric(STEP)
+    run.define_metric(SYSTEM_STEP)
+    run.define_metric("system/*", step_metric=SYSTEM_STEP)
+    run.define_metric("*", step_metric=STEP)
+    return run
+
+
+def reset() -> None:
+    """End the SDK's service: after a failed start it keeps the run's id in use, and no public call frees it.
+
+    Other runs of this process break off too, and are taken up again by their relays.
+    """
+    import wandb
+
+    try:
+        wandb.teardown(exit_code=0)
+    except SystemExit:
+        pass  # the SDK ends the program when its service ended with an error
+    wandb.setup(settings=wandb.Settings(silent=True))
+
+
+@contextmanager
+def told_as_delivery_errors() -> Iterator[None]:
+    """Whatever the SDK raises inside becomes one of our errors."""
+    try:
+        yield
+    except DeliveryError:
+        raise
+    except Exception as error:
+        raise delivery_error(error) from error
+
+
+def delivery_error(error: Exception) -> DeliveryError:
+    """What an error of the SDK means for a delivery."""
+    import wandb
+    from wandb.sdk.lib.service import service_connection, service_token
+    from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+
+    message = str(error) or type(error).__name__
+    if isinstance(error, wandb.errors.Error) and _PASSES.search(message):
+        return TransientDeliveryError(f"W&B cannot be reached: {message}")
+    if isinstance(error, (wandb.errors.AuthenticationError, wandb.errors.UsageError)):
+        return DeliveryRefused(f"W&B does not take the API key ({message}): {WAY_OUT}")
+    if isinstance(error, wandb.errors.WandbCoreNotAvailableError):
+        return DeliveryRefused(f"the W&B SDK is incomplete ({message}): pip install --force-reinstall wandb")
+    if isinstance(error, (wandb.errors.Error, service_connection.WandbApiFailedError)):
+        return refusal_or_outage(message)
+    gone = (HandleAbandonedError, MailboxClosedError, service_token.WandbServiceConnectionError, OSError)
+    if isinstance(error, gone) or "is in use" in message:
+        return TransientDeliveryError(f"the W&B service of this process is gone ({type(error).__name__}: {message})")
+    return AdapterBug(f"the W&B SDK failed in a way nobody foresaw: {type(error).__name__}: {message}")
+
+
+def refusal_or_outage(message: str) -> DeliveryError:
+    """The error that a message of the SDK's service stands for: it has texts, no types."""
+    if _PASSES.search(message):
+        return TransientDeliveryError(f"W&B cannot be reached: {message}")
+    if _REFUSES_KEY.search(message):
+        return DeliveryRefused(f"W&B refuses the API key ({message}): {WAY_OUT}")
+    return DeliveryRefused(f"W&B refuses the run: {message}. Mend it, check WANDB_ENTITY, then deliver again")
+
+
+def fitting_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags, none longer than W&B takes, none twice."""
+    return tuple(dict.fromkeys(tag[:MAX_TAG] for tag in tags if tag))
+
+
+_QUIET = {
+    "console": "off",
+    "disable_code": True,
+    "disable_git": True,
+    "disable_job_creation": True,
+    "finish_timeout": FINISH_TIMEOUT_S,
+    "init_timeout": INIT_TIMEOUT_S,
+    "reinit": "create_new",
+    "save_code": False,
+    "silent": True,
+    "symlink": False,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    # The relay knows when to try again; these only bridge a hiccup.
+    "x_graphql_retry_max": 2,
+    "x_graphql_retry_wait_max_seconds": 1.0,
+    "x_graphql_retry_wait_min_seconds": 0.2,
+    "x_save_requirements": False,
+}
+
+
+@contextmanager
+def _hooks_left_alone() -> Iterator[None]:
+    # `wandb.init` replaces both and never puts them back; the statuses it wants from them come from the journal here.
+    kept = sys.exit, sys.excepthook
+    try:
+        yield
+    finally:
+        sys.exit, sys.excepthook = kept
+
+
+def _iso_time(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, timezone.utc).isoformat()
