@@ -10,13 +10,20 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from trackbridge.errors import SettingsError, nearest
 
 PREFIX = "TRACKBRIDGE_"
+CheckpointUpload: TypeAlias = Literal["none", "best", "all"]
+"""Which checkpoints are uploaded: `best` means each that beats all before it by its first metric."""
+# What would tie a relay to the trackers or the rank of the process that starts it, or to another run.
+_NOT_FOR_RELAYS = frozenset(
+    "WANDB_SERVICE WANDB_RUN_ID WANDB_RESUME WANDB_SWEEP_ID COMET_EXPERIMENT_KEY NEPTUNE_CUSTOM_RUN_ID MLFLOW_RUN_ID"
+    " RANK LOCAL_RANK GROUP_RANK ROLE_RANK WORLD_SIZE LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT".split()
+)
 
 
 def _split_at_commas(value: object) -> object:
@@ -35,7 +42,8 @@ class Settings(BaseModel):
     to: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
         (), description="where runs are delivered while they run, such as wandb,comet"
     )
-    system: bool = Field(False, description="sample CPU, memory and GPU of the training, also without delivery")
+    upload_checkpoints: CheckpointUpload = Field("none", description="which checkpoints are delivered with their bytes")
+    system: bool | None = Field(None, description="sample CPU, memory and GPU; by default when runs are delivered live")
     finish_timeout_s: float = Field(30.0, ge=0, description="how long finish() waits for delivery")
     lost_after_s: float = Field(900.0, gt=0, description="silence after which a run on another host counts as lost")
 
@@ -74,8 +82,13 @@ def launcher_rank() -> tuple[int, int]:
 
 def relay_environment() -> dict[str, str]:
     """The environment for a relay: without the variables that would tie it to this process's own trackers or rank."""
-    foreign = {"WANDB_SERVICE", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-    return {name: value for name, value in os.environ.items() if name not in foreign}
+    return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_RELAYS}
+
+
+def visible_gpus() -> list[str] | None:
+    """The GPUs this process and its companions may use, by index or UUID; None where nothing says so."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if told is None else [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
 
 
 def reproducibility_variables() -> dict[str, str]:

@@ -32,11 +32,6 @@ class Target:
     def __str__(self) -> str:
         return self.adapter if self.mode == "online" else f"{self.adapter}:{self.mode}"
 
-    @property
-    def file_stem(self) -> str:
-        """The target as part of a file name."""
-        return str(self).replace(":", "-")
-
 
 def adapter_names() -> list[str]:
     """Every adapter that can be asked for by name, sorted: the built-in ones and those of installed packages."""

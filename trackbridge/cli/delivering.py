@@ -2,56 +2,73 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trackbridge.cli.exits import FOUND_PROBLEMS
 from trackbridge.cli.selection import GroupOption, ProjectOption, RootOption, chosen_runs, filtered_runs, open_root
+from trackbridge.errors import MisuseError, nearest
 
 if TYPE_CHECKING:
-    from trackbridge.relay.cursor import Cursor
-    from trackbridge.report.tables import Cell, Table
-    from trackbridge.store.records import RunRecord
+    from rich.console import Console
 
-_GOOD_STATES = ("delivered", "delivering")
+    from trackbridge.relay.standing import Standing
+    from trackbridge.relay.sync import SyncReport
+    from trackbridge.report.tables import Cell, Table
+    from trackbridge.settings import CheckpointUpload
+    from trackbridge.store.records import RunRecord
+    from trackbridge.store.store import Store
+
+MAX_ROWS = 40
+_UPLOADS = ("none", "best", "all")
 
 
 def sync(
-    to: Annotated[str, typer.Option("--to", help="Targets, such as wandb,comet or wandb:offline.")],
     root: Annotated[
         Path | None, typer.Argument(help="The folder of all projects.", show_default="trackbridge-runs")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="Targets, such as wandb,comet or wandb:offline.", show_default="setting to"),
     ] = None,
     run: Annotated[list[str] | None, typer.Option("--run", help="Only this run; may be given again.")] = None,
     project: ProjectOption = None,
     group: GroupOption = None,
     follow: Annotated[bool, typer.Option("--follow", help="Stay with runs that go on until they have ended.")] = False,
-    patience_s: Annotated[float, typer.Option("--patience", help="Seconds to wait out an outage, per run.")] = 60.0,
+    checkpoints: Annotated[
+        str | None, typer.Option("--checkpoints", help="Which checkpoints are uploaded: none, best or all.")
+    ] = None,
+    patience_s: Annotated[
+        float, typer.Option("--patience", min=0, help="Seconds to wait for a target that is away.")
+    ] = 60.0,
 ) -> None:
-    """Deliver runs to trackers; what was delivered before is not delivered again. Exit code 1 when some was not."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    """Deliver runs to trackers; what was delivered before is not delivered again.
 
+    The exit code is 1 when something could not be delivered.
+    """
     from trackbridge.cli import render
     from trackbridge.relay.sync import sync as deliver
 
     store = open_root(root)
-    is_chosen = bool(run) or project is not None or group is not None
-    records = chosen_runs(store, run or [], project, group) if is_chosen else filtered_runs(store)
-    targets = [target for target in to.split(",") if target.strip()]
+    targets = None if to is None else [part.strip() for part in to.split(",") if part.strip()]
+    chosen = chosen_runs(store, run or [], project, group) if run or project or group else None
     console = render.make_console()
-    columns = (TextColumn("delivering"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=len(records) * len(targets))
+    with _Progress(console, _waiting(store, chosen, targets)) as progress:
         report = deliver(
             store.root,
             to=targets,
-            runs=records,
+            runs=chosen,
+            checkpoints=_upload(checkpoints),
             patience_s=patience_s,
             follow=follow,
-            done=lambda one: progress.update(task, advance=1, description=one.record.name),
+            delivered=progress.delivered,
+            done=lambda one: progress.done(one.record.name, one.target),
         )
-    render.print_table(console, _table([(one.record, one.cursor) for one in report.synced]))
+    _print_report(console, report)
     if not report.is_complete:
         raise typer.Exit(FOUND_PROBLEMS)
 
@@ -62,55 +79,161 @@ def status(
     group: GroupOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Every delivery with its rejections, as JSON.")] = False,
 ) -> None:
-    """Show what was delivered, what waits, what a tracker could not carry and why, and what was refused."""
+    """Show what was delivered, what waits, what a tracker could not carry and why, and what was refused.
+
+    The exit code is 1 when a delivery stands still.
+    """
     from trackbridge.cli import render
-    from trackbridge.relay.cursor import cursors
+    from trackbridge.relay.standing import standings
 
     records = filtered_runs(open_root(root), project=project, group=group)
-    found = [(record, cursor) for record in records for cursor in cursors(Path(record.path))]
-    if as_json:
-        render.print_json([_as_json(record, cursor) for record, cursor in found])
-        return
+    found = [(record, one) for record in records for one in standings(Path(record.path))]
     console = render.make_console()
-    if not found:
-        render.print_line(console, "no run was ever delivered: trackbridge sync --to wandb brings them to W&B")
+    if as_json:
+        render.print_json([_as_json(record, one) for record, one in found])
+    elif found:
+        render.print_table(console, _table(found))
+        _print_details(console, found)
+    else:
+        render.print_line(console, "nothing was ever to be delivered: trackbridge sync --to wandb brings runs to W&B")
+    if any(one.mending_command for _, one in found):
+        raise typer.Exit(FOUND_PROBLEMS)
+
+
+class _Progress:
+    """A bar of events while a sync goes on; nothing in a pipe."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        words = (TextColumn("delivering"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
+        self._bar = Progress(
+            *words, TimeRemainingColumn(), TextColumn("{task.description}"), console=console, transient=True,
+            disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def delivered(self, count: int) -> None:
+        self._bar.update(self._task, advance=count)
+
+    def done(self, name: str, target: str) -> None:
+        from trackbridge.report.text import printable
+
+        self._bar.update(self._task, description=printable(f"{name} → {target}").replace("[", r"\["))
+
+
+def _waiting(store: Store, chosen: Sequence[RunRecord] | None, targets: Sequence[str] | None) -> int:
+    """How many events there are to deliver, for the bar."""
+    from trackbridge.relay.standing import standing
+
+    runs = store.runs() if chosen is None else chosen
+    return sum(standing(Path(run.path), target).waiting for run in runs for target in targets or ())
+
+
+def _upload(text: str | None) -> CheckpointUpload | None:
+    if text is None or text in _UPLOADS:
+        return text  # type: ignore[return-value]  # one of the three words, which mypy does not see
+    raise MisuseError(f"--checkpoints is {text!r}{nearest(text, _UPLOADS)}")
+
+
+def _print_report(console: Console, report: SyncReport) -> None:
+    from trackbridge.cli import render
+
+    if not report.synced:
+        render.print_line(console, "there are no runs to deliver")
         return
-    render.print_table(console, _table(found))
-    for record, cursor in found:
-        for note in cursor.rejections[:20]:
-            told = f"{record.name} at {cursor.target}: {note.what} was not carried: {note.reason}"
+    pairs = [(one.record, one.standing) for one in report.synced]
+    worth_a_row = [pair for pair in pairs if pair[1].state != "delivered"] if len(pairs) > MAX_ROWS else pairs
+    if worth_a_row:
+        render.print_table(console, _table(worth_a_row))
+    _print_details(console, pairs)
+    for one in report.synced:
+        if one.error and one.error != one.standing.cursor.error:
+            render.print_line(console, f"{one.record.name} at {one.target}: {one.error}", style="bold red")
+    counts = Counter((one.target, one.outcome) for one in report.synced)
+    for (target, outcome), count in sorted(counts.items()):
+        render.print_line(console, f"{target}: {count} run{'s' if count != 1 else ''} {outcome}")
+
+
+def _print_details(console: Console, found: Sequence[tuple[RunRecord, Standing]]) -> None:
+    from trackbridge.cli import render
+
+    for record, one in found:
+        for note in one.cursor.rejections:
+            times = f" {note.count} times" if note.count > 1 else ""
+            told = f"{record.name} at {one.cursor.target}: {note.what} was not carried{times}: {note.reason}"
             render.print_line(console, told, style="yellow")
+    for record, one in found:
+        if one.state in ("refused", "broken"):
+            render.print_line(console, f"{record.name} at {one.cursor.target}: {one.cursor.error}", style="bold red")
+    for command in sorted({one.mending_command for _, one in found if one.mending_command}):
+        render.print_line(console, f"to go on: {command}", style="bold")
 
 
-def _as_json(record: RunRecord, cursor: Cursor) -> dict[str, object]:
+def _as_json(record: RunRecord, one: Standing) -> dict[str, Any]:
     import msgspec
 
-    return {"run_id": record.run_id, "name": record.name, **msgspec.to_builtins(cursor)}
+    cursor = one.cursor
+    return {
+        "run_id": record.run_id,
+        "project": record.project,
+        "name": record.name,
+        "target": cursor.target,
+        "state": one.state,
+        "delivered": cursor.next_row,
+        "waiting": one.waiting,
+        "rejected": cursor.rejected,
+        "rejections": msgspec.to_builtins(cursor.rejections),
+        "error": cursor.error,
+        "mending_command": one.mending_command,
+        "url": cursor.url,
+        "updated_ns": cursor.updated_ns,
+    }
 
 
-def _table(deliveries: list[tuple[RunRecord, Cursor]]) -> Table:
+def _table(found: Sequence[tuple[RunRecord, Standing]]) -> Table:
     from trackbridge.report.tables import Column, Table
 
     columns = (
         Column("run", importance="essential"),
         Column("target", importance="essential"),
         Column("state", importance="essential"),
-        Column("events", "right"),
+        Column("delivered", "right"),
+        Column("waiting", "right", importance="essential"),
         Column("rejected", "right"),
-        Column("what to know"),
+        Column("where, or why not", importance="extra"),
     )
-    return Table("Deliveries", columns, tuple(_row(record, cursor) for record, cursor in deliveries))
+    return Table("Deliveries", columns, tuple(_row(record, one) for record, one in found), caption="counted in events")
 
 
-def _row(record: RunRecord, cursor: Cursor) -> tuple[Cell, ...]:
+def _row(record: RunRecord, one: Standing) -> tuple[Cell, ...]:
     from trackbridge.report.tables import Cell
 
-    tone: Literal["good", "bad"] = "good" if cursor.state in _GOOD_STATES else "bad"
+    cursor = one.cursor
+    where = cursor.url or "" if one.state in ("delivered", "delivering") else cursor.error or ""
     return (
         Cell(record.name),
         Cell(cursor.target),
-        Cell(cursor.state, tone=tone),
-        Cell(str(cursor.next_row)),
-        Cell(str(cursor.n_rejections)),
-        Cell(cursor.error or cursor.url or ""),
+        Cell(one.state, tone=_TONES.get(one.state, "plain")),
+        Cell(f"{cursor.next_row:,}"),
+        Cell(f"{one.waiting:,}"),
+        Cell(f"{cursor.rejected:,}"),
+        Cell(where),
     )
+
+
+_TONES: dict[str, Any] = {
+    "delivered": "good",
+    "delivering": "busy",
+    "waiting": "changed",
+    "stopped": "changed",
+    "refused": "bad",
+    "broken": "bad",
+}

@@ -10,7 +10,7 @@ from trackbridge.events.names import lower_is_better
 from trackbridge.store.records import RunRecord
 
 _BOOKKEEPING = re.compile(
-    r"(?:^|[/_])(?:runtime|\w+_per_second|epoch|learning_rate|lr|grad_norm|total_flos|\w*jit_compilation_time"
+    r"^system/|(?:^|[/_])(?:runtime|\w+_per_second|epoch|learning_rate|lr|grad_norm|total_flos|\w*jit_compilation_time"
     r"|num_input_tokens\w*|tokens_seen|step|global_step)$"
 )
 _EVALUATION_SPLIT = re.compile(r"^(?:eval|dev|val|valid|validation)(?:[/_]|$)")
@@ -46,7 +46,7 @@ def _told_to_lead(run: RunRecord) -> set[str]:
 
 
 def is_bookkeeping(name: str) -> bool:
-    """True for what a trainer logs about itself: speed, learning rate, gradient norm, epochs."""
+    """True for what a trainer logs about itself, and for the load of its machine: speed, learning rate, epochs."""
     return bool(_BOOKKEEPING.search(name))
 
 

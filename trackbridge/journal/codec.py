@@ -78,7 +78,7 @@ def decode_json(content: bytes) -> Any:
     """The value that `encode_json` was given.
 
     Raises:
-        ValueError: it is no JSON.
+        msgspec.DecodeError: it is no JSON.
     """
     return _unwrap(_any_decoder.decode(content))
 

@@ -74,8 +74,8 @@ def read_file(path: Path, position: Position | None = None) -> FileRead:
     return read
 
 
-def read_blocks(path: Path, position: Position | None = None) -> Iterator[FileRead]:
-    """The same in blocks of about 4 MB, for files larger than memory wants; the last may be empty.
+def read_blocks(path: Path, position: Position | None = None, *, block_bytes: int | None = None) -> Iterator[FileRead]:
+    """The same in blocks (default: about 4 MB), for files larger than memory wants; the last may be empty.
 
     Raises:
         OSError: the file cannot be opened or read at all.
@@ -84,7 +84,7 @@ def read_blocks(path: Path, position: Position | None = None) -> Iterator[FileRe
     with path.open("rb", buffering=0) as file:
         file.seek(at.offset)
         rest = b""
-        while chunk := file.read(BLOCK_BYTES):
+        while chunk := file.read(block_bytes or BLOCK_BYTES):
             block, newline, rest = (rest + chunk).rpartition(b"\n")
             if newline:
                 part = _read_block(block + newline, at)

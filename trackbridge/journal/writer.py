@@ -59,7 +59,7 @@ class JournalWriter:
         self.folder = folder
         self._identity = {"session_id": new_id(), **identity}
         # The main writer's id is the session's, so that the others of a session can name it.
-        self.writer_id = new_id() if identity.get("role") == "rank" else self._identity["session_id"]
+        self.writer_id = new_id() if identity.get("role") in ("rank", "system") else self._identity["session_id"]
         self._strict = strict
         # Re-entrant: a program's own signal handler may log while this thread is in here.
         self._lock = threading.RLock()

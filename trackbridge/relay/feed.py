@@ -1,67 +1,44 @@
-"""The events of one run from all of its journals, merged by time and numbered once and for ever."""
+"""
+The events of one run from all of its journals, merged by time and numbered once and for ever.
+
+What was written while a batch was being put together may have an earlier time than the batch's last event. So a
+journal that has nothing more takes no further part in a batch: the same counts per journal give the same order.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+import heapq
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackbridge.adapters.base import Row
-from trackbridge.events.models import AnyEvent
+from trackbridge.errors import DeliveryRefused
+from trackbridge.events.models import AnyEvent, Heartbeat, Integrity, WriterOpened
+from trackbridge.journal.cursor import Mark
 from trackbridge.journal.paths import journal_files
 from trackbridge.journal.reader import Position, read_blocks
-from trackbridge.relay.cursor import Mark
 
-
-@dataclass(slots=True)
-class _File:
-    """One journal: events read but not taken yet, and where the block they came from starts."""
-
-    path: Path
-    block: Position
-    read_to: Position
-    next_seq: int
-    waiting: deque[AnyEvent] = field(default_factory=deque)
-
-    def read_block(self) -> bool:
-        """Read on by one block when nothing waits; True when something does now."""
-        if self.waiting:
-            return True
-        for part in read_blocks(self.path, self.read_to):
-            self.block, self.read_to = self.read_to, part.position
-            self.waiting.extend(event for event in part.events if event.seq >= self.next_seq)
-            if self.waiting:
-                return True
-        return False
-
-    def take(self) -> AnyEvent:
-        event = self.waiting.popleft()
-        self.next_seq = event.seq + 1
-        return event
-
-    @property
-    def mark(self) -> Mark:
-        at = self.block if self.waiting else self.read_to
-        return Mark(offset=at.offset, line=at.line, block_seq=at.next_seq, seq=self.next_seq)
+# A run may have hundreds of journals, and a block of each is kept.
+BLOCK_BYTES = 256 << 10
+_BOOKKEEPING = (WriterOpened, Heartbeat, Integrity)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows to hand over, where every file stands after them, and the sequence numbers that say the same."""
+    """Rows to hand over, where every journal stands after them, and how many events of each are in it."""
 
     rows: list[Row]
     marks: dict[str, Mark]
-
-    @property
-    def ends(self) -> dict[str, int]:
-        """Per file, the sequence number after the last event of the batch: enough to make the same batch again."""
-        return {name: mark.seq for name, mark in self.marks.items()}
+    counts: dict[str, int]
 
 
 class Feed:
-    """Reads a run's journals from the marks of a cursor on. It keeps a few megabytes at most."""
+    """Reads a run's journals from the marks of a cursor on. Not thread-safe.
+
+    Every method raises an OSError where a journal cannot be read.
+    """
 
     def __init__(self, folder: Path, marks: Mapping[str, Mark], next_row: int) -> None:
         self._folder = folder
@@ -72,34 +49,95 @@ class Feed:
     def take(self, limit: int) -> Batch:
         """Up to `limit` new rows in the order of time; none when nothing new is written."""
         self._look_for_files()
-        return self._batch(self._merged(limit, {}))
+        return self._batch(limit, dict.fromkeys(self._files, limit))
 
-    def take_again(self, ends: Mapping[str, int]) -> Batch:
-        """The batch that ended at these sequence numbers: the same rows with the same numbers as the first time.
+    def take_again(self, counts: Mapping[str, int]) -> Batch:
+        """The batch that had so many events of each journal: the same rows with the same numbers as the first time.
 
-        Writers that appeared since have no part in it.
+        Raises:
+            DeliveryRefused: the journals no longer hold so many.
         """
         self._look_for_files()
-        return self._batch(self._merged(sys.maxsize, {name: ends.get(name, 0) for name in self._files}))
-
-    def _batch(self, events: Iterable[AnyEvent]) -> Batch:
-        rows = [Row(number, event) for number, event in enumerate(events, start=self._next_row)]
-        self._next_row += len(rows)
-        return Batch(rows, {name: file.mark for name, file in self._files.items()})
+        batch = self._batch(sum(counts.values()), counts)
+        if batch.counts != counts:
+            raise DeliveryRefused(
+                f"{self._folder} has lost events that were being delivered: {dict(counts)} were read before,"
+                f" {batch.counts} are there now; bring its journals back"
+            )
+        return batch
 
     def _look_for_files(self) -> None:
         for path in journal_files(self._folder):
             if path.name not in self._files:
                 mark = self._marks.get(path.name, Mark())
-                self._files[path.name] = _File(path, mark.position, mark.position, mark.seq)
+                self._files[path.name] = _File(path, Position(mark.offset, next_seq=None), skip=mark.taken)
 
-    def _merged(self, limit: int, ends: Mapping[str, int]) -> Iterator[AnyEvent]:
-        for _ in range(limit):
-            heads = [
-                (file.waiting[0].t, name)
-                for name, file in self._files.items()
-                if file.read_block() and file.waiting[0].seq < ends.get(name, sys.maxsize)
-            ]
-            if not heads:
-                return
-            yield self._files[min(heads)[1]].take()
+    def _batch(self, limit: int, allowed: Mapping[str, int]) -> Batch:
+        heads = [self._head(name) for name in allowed if name in self._files and self._files[name].has_more()]
+        heapq.heapify(heads)
+        counts: Counter[str] = Counter()
+        rows: list[Row] = []
+        while heads and len(rows) < limit:
+            _, name = heapq.heappop(heads)
+            rows.append(Row(self._next_row + len(rows), self._files[name].take()))
+            counts[name] += 1
+            if counts[name] < allowed[name] and self._files[name].has_more():
+                heapq.heappush(heads, self._head(name))
+        self._next_row += len(rows)
+        return Batch(rows, {name: file.mark for name, file in self._files.items()}, dict(counts))
+
+    def _head(self, name: str) -> tuple[int, str]:
+        return self._files[name].waiting[0].t, name
+
+
+@dataclass(slots=True)
+class _File:
+    """One journal: the events read but not taken yet, and where the block they came from begins."""
+
+    path: Path
+    read_to: Position
+    skip: int
+    start: int = 0
+    taken: int = 0
+    waiting: deque[AnyEvent] = field(default_factory=deque)
+
+    def has_more(self) -> bool:
+        """True when an event waits; when none does, the next block is read first."""
+        if self.waiting:
+            return True
+        for part in read_blocks(self.path, self.read_to, block_bytes=BLOCK_BYTES):
+            self.start, self.read_to = self.read_to.offset, part.position
+            self.taken = min(self.skip, len(part.events))
+            self.skip -= self.taken
+            self.waiting.extend(part.events[self.taken :])
+            if self.waiting:
+                return True
+        return False
+
+    def take(self) -> AnyEvent:
+        self.taken += 1
+        return self.waiting.popleft()
+
+    @property
+    def mark(self) -> Mark:
+        return Mark(self.start, self.taken) if self.waiting else Mark(self.read_to.offset, self.skip)
+
+
+def has_news(folder: Path, marks: Mapping[str, Mark]) -> bool:
+    """True when a run's journals tell, after these marks, more than that a writer began, lived and was whole.
+
+    Raises:
+        OSError: a journal cannot be read.
+    """
+    return any(_tells_more(path, marks.get(path.name, Mark())) for path in journal_files(folder))
+
+
+def _tells_more(path: Path, mark: Mark) -> bool:
+    if path.stat().st_size == mark.offset:
+        return False
+    left = mark.taken
+    for part in read_blocks(path, Position(mark.offset, next_seq=None), block_bytes=BLOCK_BYTES):
+        if not all(isinstance(event, _BOOKKEEPING) for event in part.events[left:]):
+            return True
+        left = max(0, left - len(part.events))
+    return False

@@ -1,7 +1,8 @@
-"""What a tracker has to know of a run before its first row, and how the run ended, read from the journals."""
+"""What a tracker has to know of a run before its first row, and how the run ended, read off its record."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 from trackbridge.adapters.base import Ending, RunHeader
@@ -29,11 +30,9 @@ def ending_of(record: RunRecord) -> Ending | None:
     """
     if record.status == "running":
         return None
-    last = record.sessions[-1] if record.sessions else None
-    error = "the process is gone without a word" if record.status == "lost" else None
-    return Ending(
-        status=record.status,
-        exit_code=last.exit_code if last else None,
-        error=(last.error if last else None) or error,
-        ended_ns=record.ended_ns or record.last_seen_ns,
-    )
+    if record.status == "lost":
+        seen = datetime.fromtimestamp(record.last_seen_ns / 1e9, tz=timezone.utc)
+        error = f"the process was gone without a word after {seen:%Y-%m-%d %H:%M:%S} UTC"
+        return Ending(status="lost", error=error, ended_ns=record.last_seen_ns)
+    last = record.sessions[-1]
+    return Ending(status=record.status, exit_code=last.exit_code, error=last.error, ended_ns=record.ended_ns)

@@ -1,75 +1,170 @@
 """
 The relay process beside a run, seen from the training: started, looked after, waited for; never talked to.
 
-It is a separate program that reads the run's journals. The training process imports nothing of it.
+It is a separate program that reads the run's journals, and the cursors it leaves tell how far it is. The training
+process imports nothing of it.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from trackbridge.errors import DeliveryRefused
+from trackbridge.journal.cursor import (
+    Cursor,
+    Mark,
+    cursor_file,
+    delivery_folder,
+    events_after,
+    load_cursor,
+    save_cursor,
+)
 from trackbridge.settings import relay_environment
 
 _POLL_S = 0.05
+_TOLD_AFTER_S = 2.0
+# Or not at all. One that failed by itself has said why in its log, and would fail again.
+_ENDED_BY_ITSELF = (None, 0, 1, 2)
+_WITHOUT_CONSOLE = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _log = logging.getLogger(__name__)
+# Held for as long as they run: Python complains of a process that is forgotten before it has ended.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 class Companion:
-    """A detached relay for one run and its targets. It outlives the training, and Ctrl-C does not reach it."""
+    """A detached relay for one run. It outlives the training, and Ctrl-C does not reach it.
 
-    def __init__(self, run_folder: Path, targets: Sequence[str], *, samples_system: bool, wait_s: float) -> None:
-        options = [option for target in targets for option in ("--to", target)]
-        self._command = [
-            sys.executable, "-m", "trackbridge.relay", str(run_folder), *options, *["--system"] * samples_system,
-        ]  # fmt: skip
-        self._run_folder = run_folder
+    No method raises: what goes wrong is told once in the log of the training process.
+    """
+
+    def __init__(
+        self, run_folder: Path, journal: Path, targets: Sequence[str], *, samples_system: bool, wait_s: float
+    ) -> None:
+        """
+        Start the relay.
+
+        Args:
+            run_folder: the run.
+            journal: the journal of this process, which is all delivered when `see_off` waits no longer.
+            targets: where to, such as `wandb` or `comet:offline`.
+            samples_system: have this process's use of CPU, memory and GPU sampled.
+            wait_s: how long `see_off` waits.
+        """
+        self._run_folder = run_folder.resolve()
+        self._journal = journal
         self._targets = list(targets)
         self._wait_s = wait_s
-        self._process = self._start()
+        self._began_ns = time.time_ns()
+        self._pid = os.getpid()
+        self._told: set[str] = set()
+        options = [option for target in targets for option in ("--to", target)]
+        self._command = [
+            sys.executable, "-m", "trackbridge.relay", "live", str(self._run_folder),
+            *options, *["--system"] * samples_system,
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start()
 
     def ensure(self) -> None:
-        """Start the relay again when it has died; called at every heartbeat of the run."""
-        if self._process.poll() not in (None, 0):
-            self._process = self._start()
+        """Start the relay again when it was killed, and tell of a target that refused; called every few seconds."""
+        if os.getpid() != self._pid:
+            # A forked child has the journal's tick, but not the relay.
+            return
+        if self._process is not None and self._process.poll() not in _ENDED_BY_ITSELF:
+            self._start()
+        for target in self._targets:
+            cursor = self._cursor(target)
+            if self._has_stopped(cursor):
+                self._tell_once(f"{target} takes nothing, but training goes on: {cursor.error}")
 
     def see_off(self) -> None:
         """Wait for the delivery, but no longer than the setting says; the relay works on, and what is left is told."""
-        deadline = time.monotonic() + self._wait_s
-        while self._process.poll() is None and self._left() and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-        for sentence in self._left():
-            _log.warning("not delivered yet: %s. The relay works on; `trackbridge status` tells.", sentence)
+        if os.getpid() != self._pid:
+            return
+        try:
+            self._wait()
+            for target in self._left():
+                self._tell_once(self._report(target))
+        except OSError as error:
+            self._tell_once(f"how far the delivery is cannot be read: {error}")
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        log = self._run_folder / "delivery" / "relay.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+    def _wait(self) -> None:
+        began_s = time.monotonic()
+        # The sentence below offers Ctrl-C.
+        with suppress(KeyboardInterrupt):
+            while self._is_at_work() and (waited_s := time.monotonic() - began_s) < self._wait_s:
+                self.ensure()
+                if waited_s > _TOLD_AFTER_S:
+                    self._tell_once(
+                        f"waiting up to {self._wait_s:.0f} s for the delivery to {', '.join(self._targets)};"
+                        " Ctrl-C leaves it to the relay"
+                    )
+                time.sleep(_POLL_S)
+
+    def _start(self) -> None:
+        try:
+            for target in self._targets:
+                # From now on `trackbridge status` and other relays know that it is to be delivered there.
+                if not cursor_file(self._run_folder, target).exists():
+                    delivery_folder(self._run_folder).mkdir(exist_ok=True)
+                    save_cursor(self._run_folder, Cursor(target=target))
+            _started[:] = [process for process in _started if process.poll() is None]
+            self._process = self._launch()
+            _started.append(self._process)
+        except OSError as error:
+            self._tell_once(f"the relay cannot be started ({error}), so nothing is delivered until `trackbridge sync`")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        delivery_folder(self._run_folder).mkdir(exist_ok=True)
+        with (delivery_folder(self._run_folder) / "relay.log").open("ab") as output:
             return subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=relay_environment(),
-                cwd=self._run_folder,
                 start_new_session=True,
+                creationflags=_WITHOUT_CONSOLE,
             )
 
-    def _left(self) -> list[str]:
-        return [sentence for target in self._targets if (sentence := self._left_for(target))]
+    def _is_at_work(self) -> bool:
+        is_running = self._process is not None and self._process.poll() is None
+        return is_running and any(not self._has_stopped(self._cursor(target)) for target in self._left())
 
-    def _left_for(self, target: str) -> str:
-        path = self._run_folder / "delivery" / f"{target.replace(':', '-')}.json"
+    def _left(self) -> list[str]:
+        return [target for target in self._targets if not self._is_delivered(self._cursor(target))]
+
+    def _cursor(self, target: str) -> Cursor:
         try:
-            cursor = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            return f"{target}: not begun yet"
-        if cursor.get("closed_as"):
-            return ""
-        told = f"{target}: {cursor['state']}, {cursor['next_row']} events delivered"
-        return f"{told}; {cursor['error']}" if cursor.get("error") else told
+            return load_cursor(self._run_folder, target)
+        except (DeliveryRefused, OSError) as error:
+            return Cursor(target=target, state="refused", error=str(error), updated_ns=time.time_ns())
+
+    def _has_stopped(self, cursor: Cursor) -> bool:
+        # What an earlier relay was refused is tried again by this one.
+        return cursor.state in ("refused", "broken") and cursor.updated_ns >= self._began_ns
+
+    def _is_delivered(self, cursor: Cursor) -> bool:
+        mark = cursor.marks.get(self._journal.name, Mark())
+        return cursor.closed_as is not None and not events_after(self._journal, mark)
+
+    def _report(self, target: str) -> str:
+        cursor = self._cursor(target)
+        waiting = cursor.events_waiting(self._run_folder)
+        why = f" ({cursor.error})" if cursor.error else ""
+        told = f"{waiting} events are not at {target} yet{why};"
+        if self._has_stopped(cursor) or self._process is None or self._process.poll() is not None:
+            return f"{told} `trackbridge sync {self._run_folder.parent.parent} --to {target}` delivers them"
+        return f"{told} the relay goes on, and `trackbridge status` tells how far it is"
+
+    def _tell_once(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            _log.warning("trackbridge: %s", sentence)

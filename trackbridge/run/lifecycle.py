@@ -112,8 +112,11 @@ def start_run(
         journal.append(EnvironmentCaptured, environment=captured)
     if data:
         journal.append(EnvironmentCaptured, environment={"data": fingerprints(data)})
-    if (targets or settings.system) and rank.rank == 0:
-        run.companion = Companion(path, targets, samples_system=settings.system, wait_s=settings.finish_timeout_s)
+    samples_system = bool(targets) if settings.system is None else settings.system
+    if (targets or samples_system) and rank.rank == 0:
+        run.companion = Companion(
+            path, journal.path, targets, samples_system=samples_system, wait_s=settings.finish_timeout_s
+        )
         journal.after_sync = run.companion.ensure
     endings.watch(run)
     return _enter(run)

@@ -43,6 +43,11 @@ class WriterLog:
         return opened.role in _MAIN_ROLES if opened else any(isinstance(fact, _SAID_BY_MAIN) for fact in self.facts)
 
     @property
+    def is_system(self) -> bool:
+        """True for the journal of a companion that samples the machine, and may outlive the training."""
+        return self.opened is not None and self.opened.role == "system"
+
+    @property
     def session_id(self) -> str:
         """The session it says it belongs to; without a first line, the name of the file."""
         return self.opened.session_id if self.opened else self.file
@@ -50,7 +55,10 @@ class WriterLog:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A journal file in its run: the number of its session, and the last step that counts (None: all do)."""
+    """A journal file in its run: the number of its session, and the last step that counts (None: all do).
+
+    The steps of system metrics are seconds, which no resume supersedes.
+    """
 
     log: WriterLog
     session: int
@@ -65,7 +73,7 @@ def place(logs: Iterable[WriterLog]) -> tuple[tuple[Session, ...], list[Placed]]
         key=lambda pair: (pair[0].started_ns, pair[0].session_id),
     )
     placed = [
-        Placed(log, number, _last_step([later for later, _ in sessions[number + 1 :]]))
+        Placed(log, number, None if log.is_system else _last_step([later for later, _ in sessions[number + 1 :]]))
         for number, (_, logs) in enumerate(sessions)
         for log in logs
     ]
@@ -106,7 +114,8 @@ def _session(session_id: str, logs: Sequence[WriterLog]) -> Session:
         pid=opened.pid if opened else 0,
         pid_started=opened.pid_started if opened else None,
         started_ns=main.first_ns,
-        last_seen_ns=max(log.last_ns for log in logs),
+        # What samples a process says nothing about its life.
+        last_seen_ns=max(log.last_ns for log in logs if log is main or not log.is_system),
         from_step=min(resumed) if resumed else None,
         status=finished.status if finished else None,
         exit_code=finished.exit_code if finished else None,
