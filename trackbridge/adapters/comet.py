@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Protocol
 
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection, RemoteRef, Row, RunHeader
 from trackbridge.adapters.comet_archive import CometArchive
-from trackbridge.adapters.comet_messages import Message, Other, Translator, fitting_value
+from trackbridge.adapters.comet_messages import Message, Other, Translator
 from trackbridge.adapters.comet_sdk import TESTED_VERSIONS
 from trackbridge.adapters.comet_server import CometServer
 from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
@@ -114,7 +114,7 @@ class CometAdapter:
     def close(self, ending: Ending | None) -> None:
         """End the experiment with its status, or only this connection; offline, complete the archive."""
         if ending is not None:
-            last_words = {"status": ending.status, "exit_code": ending.exit_code, "error": ending.error}
-            others = [Other(key, fitting_value(value)) for key, value in last_words.items() if value is not None]
+            last_words = {"status": ending.status, "exit_code": ending.exit_code}
+            others = [Other(key, value) for key, value in last_words.items() if value is not None]
             self._place.take(others, upto_row=self._next_row)
         self._place.end(ending)

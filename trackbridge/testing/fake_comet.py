@@ -5,7 +5,8 @@ It speaks the part of Comet's protocol with which comet_ml 3.58 creates or takes
 assets and reads all of it back. It keeps everything it is sent, duplicates too: it is a witness, no helper.
 
     with FakeComet() as comet:
-        os.environ.update(comet.environment())
+        for name, value in comet.environment().items():
+            monkeypatch.setenv(name, value)
         ...
         assert comet.seen(run_id).curve("train/loss") == [(1, 0.5)]
 """
