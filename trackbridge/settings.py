@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -83,6 +84,20 @@ def launcher_rank() -> tuple[int, int]:
 def relay_environment() -> dict[str, str]:
     """The environment for a relay: without the variables that would tie it to this process's own trackers or rank."""
     return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_RELAYS}
+
+
+@contextmanager
+def vendor_variable(name: str, value: str) -> Iterator[None]:
+    """A variable that a vendor's SDK reads and has no other way to be told, for as long as the block lasts."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 def visible_gpus() -> list[str] | None:
