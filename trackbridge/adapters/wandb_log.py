@@ -39,12 +39,17 @@ class WandbLog:
         """The whole records that have appeared since; a torn end is not there yet."""
         from wandb.proto import wandb_internal_pb2
 
-        content = self.path.read_bytes() if self.path.exists() else b""
-        for start, end, payload in _payloads(content, self._offset):
-            self._offset = end
+        if not self.path.exists():
+            return
+        first_block = self._offset - self._offset % BLOCK_BYTES
+        with self.path.open("rb") as file:
+            file.seek(first_block)
+            content = file.read()
+        for start, end, payload in _payloads(content, self._offset - first_block):
+            self._offset = first_block + end
             record = wandb_internal_pb2.Record()
             record.ParseFromString(payload)
-            yield LoggedRecord(start, record)
+            yield LoggedRecord(first_block + start, record)
 
 
 def last_step(path: Path) -> int:

@@ -7,11 +7,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trackbridge.adapters.base import Rejection, Row, RunHeader
+from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy, checkpoint_folder, read_table, unknown_kind
 from trackbridge.adapters.wandb_sdk import EPOCH, MAX_TAG, OURS, STEP, SYSTEM_STEP, fitting_tags
 from trackbridge.errors import TransientDeliveryError
@@ -32,6 +34,7 @@ from trackbridge.events.models import (
     TagsSet,
     UnknownEvent,
 )
+from trackbridge.settings import vendor_variable
 
 BEST = "trackbridge/best_checkpoint"
 ROWS = "trackbridge/rows"
@@ -122,7 +125,14 @@ class RowWriter:
             yield Rejection(number, "media_logged", event.name, f"W&B cannot show it: {error}")
             return
         columns = {f"{event.name}/{name}": value for name, value in beside.items()}
-        self._log(number, event, {event.name: value, **columns, STEP: event.step})
+        with self._beside_the_run():
+            self._log(number, event, {event.name: value, **columns, STEP: event.step})
+
+    def _beside_the_run(self) -> AbstractContextManager[None]:
+        # A table's bytes go to the SDK's data folder, by default in the user's home, where an archive would miss them.
+        if self._staging is None:
+            return nullcontext()
+        return vendor_variable("WANDB_DATA_DIR", str(self._staging.parent))
 
     def _log(self, number: int, event: Event, values: dict[str, Any]) -> None:
         if number < self.first_row:
@@ -136,8 +146,7 @@ class RowWriter:
         yield from ()
 
     def _write_seeds(self, number: int, event: SeedsLogged) -> Iterator[Rejection]:
-        seeds = {"init": event.init, "data": event.data, "dropout": event.dropout, "all": event.all}
-        self._update_config(number, "seeds", {name: seed for name, seed in seeds.items() if seed is not None})
+        self._update_config(number, "seeds", seeds_by_name(event))
         yield from ()
 
     def _write_environment(self, number: int, event: EnvironmentCaptured) -> Iterator[Rejection]:

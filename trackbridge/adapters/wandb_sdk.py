@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -49,7 +50,7 @@ def load_sdk() -> None:
         raise MissingDependencyError.for_extra("the wandb adapter", "wandb", "wandb") from error
     # A training that uses W&B itself leaves this variable to its children; its service would die with it.
     service_token.clear_service_in_env()
-    wandb.setup(settings=wandb.Settings(silent=True))
+    _set_up()
     warn_if_untested("wandb", wandb.__version__, TESTED_VERSIONS)
 
 
@@ -111,7 +112,7 @@ def reset() -> None:
         wandb.teardown(exit_code=0)
     except SystemExit:
         pass  # the SDK ends the program when its service ended with an error
-    wandb.setup(settings=wandb.Settings(silent=True))
+    _set_up()
 
 
 @contextmanager
@@ -180,6 +181,16 @@ _QUIET = {
     "x_graphql_retry_wait_min_seconds": 0.2,
     "x_save_requirements": False,
 }
+
+
+def _set_up() -> None:
+    import wandb
+
+    shared = wandb.setup(settings=wandb.Settings(silent=True)).settings
+    # Variables such as WANDB_TAGS are meant for the user's own runs; these here have names, tags and notes already.
+    shared.mode = "online"
+    shared.run_name = shared.run_notes = shared.run_tags = shared.run_group = shared.run_job_type = None
+    logging.getLogger("wandb").setLevel(logging.WARNING)
 
 
 @contextmanager

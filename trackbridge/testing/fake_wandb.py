@@ -5,7 +5,8 @@ It speaks the part of W&B's protocol that wandb 0.31 uses to start and resume ru
 artifacts, and read runs back. Nothing leaves the machine.
 
     with FakeWandb() as wandb:
-        os.environ.update(wandb.environment)
+        for name, value in wandb.environment.items():
+            monkeypatch.setenv(name, value)
         ...
         assert wandb.seen(run_id).curve("train/loss") == [(1, 0.5)]
 """
@@ -58,6 +59,8 @@ class FakeWandb:
             "Run": self._run,
             "RunFiles": self._run_files,
             "RunHistoryKeys": self._run,
+            "RunParquetHistory": self._parquet_history,
+            "HistoryPage": self._history_page,
         }
 
     @property
@@ -191,10 +194,22 @@ class FakeWandb:
         aliases = [{"__typename": "ArtifactAlias", "id": alias, "alias": alias} for alias in artifact.aliases]
         return {
             "artifact": {
-                **{"__typename": "Artifact", "id": artifact.id, "state": artifact.state, "digest": artifact.digest},
-                **{"versionIndex": version, "description": None, "metadata": json.dumps(artifact.metadata), "tags": []},
-                **{"ttlDurationSeconds": -2, "ttlIsInherited": True, "historyStep": 0, "size": 0, "fileCount": 1},
-                **{"commitHash": "c0", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"},
+                "__typename": "Artifact",
+                "id": artifact.id,
+                "state": artifact.state,
+                "digest": artifact.digest,
+                "versionIndex": version,
+                "description": None,
+                "metadata": json.dumps(artifact.metadata),
+                "tags": [],
+                "ttlDurationSeconds": -2,
+                "ttlIsInherited": True,
+                "historyStep": 0,
+                "size": 0,
+                "fileCount": 1,
+                "commitHash": "c0",
+                "createdAt": "2026-01-01T00:00:00Z",
+                "updatedAt": "2026-01-01T00:00:00Z",
                 "artifactType": {"name": artifact.type},
                 "artifactSequence": {"__typename": "ArtifactSequence", **collection},
                 "aliases": [
@@ -231,6 +246,14 @@ class FakeWandb:
     def _run(self, variables: Variables) -> Any:
         run = self.runs.get(variables["name"])
         return {"project": None if run is None else {"internalId": "1", "run": _bucket(run)}}
+
+    def _parquet_history(self, variables: Variables) -> Any:
+        return {"project": {"run": {"parquetHistory": {"parquetUrls": [], "liveData": []}}}}
+
+    def _history_page(self, variables: Variables) -> Any:
+        first, end = variables["minStep"], variables["maxStep"]
+        rows = [row for row in self.runs[variables["run"]].rows if first <= row["_step"] < end]
+        return {"project": {"run": {"history": [json.dumps(row) for row in rows]}}}
 
     def _run_files(self, variables: Variables) -> Any:
         run = self.runs[variables["name"]]

@@ -34,6 +34,7 @@ class FakeWandbRun:
 
     Attributes:
         history: a row per line; None where a later offset left a gap.
+        last_step: the highest step, -1 without any.
         rewritten: how often a line was sent again at the same offset with other bytes.
         files: what was uploaded, by name.
     """
@@ -55,17 +56,13 @@ class FakeWandbRun:
     artifacts: dict[str, FakeArtifact] = field(default_factory=dict)
     state: str = "running"
     exit_code: int | None = None
+    last_step: int = -1
     rewritten: int = 0
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The history, parsed."""
         return [json.loads(line) for line in self.history if line is not None]
-
-    @property
-    def last_step(self) -> int:
-        """The highest step, -1 without any."""
-        return max((row["_step"] for row in self.rows), default=-1)
 
     def put_lines(self, kept: list[str | None], offset: int, lines: list[str]) -> None:
         """Place streamed lines at their offset; what was there is replaced, as the real server does."""
@@ -84,6 +81,8 @@ class FakeWandbRun:
         for name, part in (update.get("files") or {}).items():
             if name in kept_by_name:
                 self.put_lines(kept_by_name[name], part["offset"], part["content"])
+                if name == "wandb-history.jsonl":
+                    self.last_step = max(self.last_step, *(json.loads(line)["_step"] for line in part["content"]))
             elif name == "wandb-summary.json":
                 self.summary = json.loads(part["content"][-1])
         if update.get("complete"):
@@ -130,5 +129,5 @@ def _points(row: Mapping[str, Any]) -> list[SeenPoint]:
 
 
 def _media(row: Mapping[str, Any]) -> list[SeenMedia]:
-    types = {name: MEDIA_WORDS.get(value.get("_type")) for name, value in row.items() if isinstance(value, dict)}
+    types = {name: MEDIA_WORDS.get(value.get("_type", "")) for name, value in row.items() if isinstance(value, dict)}
     return [SeenMedia(name, word, row[STEP]) for name, word in types.items() if word]
