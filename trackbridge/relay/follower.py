@@ -8,13 +8,14 @@ its cursor. Time and waiting are given, so tests need neither.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from trackbridge.adapters.base import Adapter, Ending
 from trackbridge.adapters.registry import load_adapter
 from trackbridge.errors import AdapterBug, TrackbridgeError, TransientDeliveryError
-from trackbridge.journal.cursor import load_cursor, lock_file
+from trackbridge.journal.cursor import delivery_folder, load_cursor, lock_file
 from trackbridge.relay.delivery import CONFIRM_TIMEOUT_S, RunDelivery, note_failure
 from trackbridge.relay.header import header_of
 from trackbridge.relay.lock import held
@@ -26,7 +27,7 @@ from trackbridge.targets import Target
 
 Outcome: TypeAlias = Literal["delivered", "caught up", "held elsewhere", "waiting", "refused", "broken", "gone"]
 """How a delivery stands: all of it there and ended; all there is so far; in the hands of another relay; ..."""
-POLL_EVERY_S = 1.0
+POLL_EVERY_S = 0.5
 LOCK_EVERY_S = 2.0
 LONGEST_CONFIRMATION_S = 3600.0
 SMALLEST_BATCH, LARGEST_BATCH = 1000, 32_000
@@ -66,7 +67,7 @@ class Follower:
     def follow(self) -> Outcome:
         """Deliver until the run has ended and all of it is delivered; while another relay does so, stand by."""
         while True:
-            with held(lock_file(self.watch.run_folder, str(self.target))) as is_ours:
+            with self._lock() as is_ours:
                 if is_ours:
                     return self._insist(lambda: self.wait(POLL_EVERY_S))
             if self._is_done():
@@ -76,8 +77,12 @@ class Follower:
 
     def catch_up(self) -> Outcome:
         """Deliver what there is now, and the ending if the run has ended."""
-        with held(lock_file(self.watch.run_folder, str(self.target))) as is_ours:
+        with self._lock() as is_ours:
             return self._insist(lambda: False) if is_ours else "held elsewhere"
+
+    def _lock(self) -> AbstractContextManager[bool]:
+        delivery_folder(self.watch.run_folder).mkdir(exist_ok=True)
+        return held(lock_file(self.watch.run_folder, str(self.target)))
 
     def _insist(self, goes_on: Callable[[], bool]) -> Outcome:
         while True:
@@ -89,9 +94,9 @@ class Follower:
                 note_failure(self.watch.run_folder, self.target, error)
                 return "broken" if isinstance(error, AdapterBug) else "refused"
             except OSError as error:
-                if not self.watch.run_folder.is_dir():
-                    return "gone"
                 trouble, wished_s = TransientDeliveryError(f"cannot read the run: {error}"), None
+            if not self.watch.run_folder.is_dir():
+                return "gone"
             note_failure(self.watch.run_folder, self.target, trouble)
             if not self.wait(self.backoff.next_delay_s(wished_s=wished_s)):
                 return "waiting"

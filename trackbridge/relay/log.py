@@ -67,6 +67,7 @@ class RelayLog:
 
     def _append(self, line: str) -> None:
         path = delivery_folder(self.run_folder) / LOG_NAME
+        path.parent.mkdir(exist_ok=True)
         with path.open("a", encoding="utf-8") as log:
             log.write(line)
             is_full = log.tell() > MAX_LOG_BYTES
