@@ -59,7 +59,7 @@ class LogFolder:
             config=config | flat({"environment": environment}),
             summary=summary,
             points=tuple(
-                SeenPoint(tag, float(make_ndarray(event.tensor_proto)), event.step, round(event.wall_time * 1e9))
+                SeenPoint(tag, event.tensor_proto.double_val[0], event.step, round(event.wall_time * 1e9))
                 for tag, plugin in plugins.items()
                 if plugin.plugin_name == "scalars"
                 for event in shown.Tensors(tag)

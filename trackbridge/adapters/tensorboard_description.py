@@ -27,7 +27,8 @@ def description_records(description: Description, run: RunHeader) -> bytes:
     values = [events.hyperparameters(shown, started_s)]
     values += [events.text(f"{PREFIX}/{name}", content) for name, content in texts.items() if content]
     values += [events.scalar(f"summary/{name}", number) for name, number in numbers.items()]
-    return events.version_record(started_s) + events.record(started_s, 0, values)
+    first = events.version_record(started_s) + events.start_record(started_s, 0)
+    return first + events.record(started_s, 0, values)
 
 
 def ending_records(ending: Ending, run: RunHeader) -> bytes:

@@ -3,7 +3,7 @@ TensorBoard's event files, written without TensorBoard: TFRecord frames around `
 
 Sources: the frame and the mask of its checksums are those of `tensorflow/core/lib/io/record_writer.cc`, CRC-32C
 that of RFC 3720 appendix B.4; field numbers are those of `tensorboard/compat/proto/*.proto` and
-`tensorboard/plugins/hparams/*.proto`. Scalars and histograms are written as float64, which TensorBoard reads as such.
+`tensorboard/plugins/hparams/*.proto`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def version_record(time_s: float) -> bytes:
     return _record(_event(time_s, 0) + _field(3, b"brain.Event:2"))
 
 
-def restart_record(time_s: float, step: int) -> bytes:
-    """A record that makes TensorBoard hide everything before it from `step` on."""
+def start_record(time_s: float, step: int) -> bytes:
+    """The start of a session: each but the first makes TensorBoard hide everything before it from `step` on."""
     start = 1
     return _record(_event(time_s, step) + _field(7, _number(1, start)))
 
@@ -39,8 +39,9 @@ def record(time_s: float, step: int, values: Sequence[bytes]) -> bytes:
 
 
 def scalar(tag: str, value: float) -> bytes:
-    """One float64."""
-    return _scalar_head(tag) + struct.pack("<d", value)
+    """One number: as float32, which is all that TensorBoard's data server loads, and beside it as float64."""
+    head, between = _around_scalar(tag)
+    return head + _float32(value) + between + struct.pack("<d", value)
 
 
 def text(tag: str, content: str) -> bytes:
@@ -117,9 +118,19 @@ def _metadata(plugin: str, data_class: int, content: bytes) -> bytes:
 
 
 @cache
-def _scalar_head(tag: str) -> bytes:
-    # A run has a few names and many points: all but the eight bytes of the number is the same every time.
-    return _value(tag, "scalars", _SCALAR, _tensor(_DT_DOUBLE, (), _field(6, bytes(8))))[:-8]
+def _around_scalar(tag: str) -> tuple[bytes, bytes]:
+    # A run has a few names and many points: all but the twelve bytes of the number is the same every time. Readers of
+    # a DT_FLOAT tensor look at `float_val` only; `double_val` keeps what float32 cannot.
+    between = _field(6, bytes(8))[:-8]
+    tensor = _tensor(_DT_FLOAT, (), _field(5, bytes(4)) + between + bytes(8))
+    return _value(tag, "scalars", _SCALAR, tensor)[: -12 - len(between)], between
+
+
+def _float32(value: float) -> bytes:
+    try:
+        return struct.pack("<f", value)
+    except OverflowError:
+        return struct.pack("<f", math.copysign(math.inf, value))
 
 
 def _tensor(data_type: int, shape: tuple[int, ...], content: bytes) -> bytes:

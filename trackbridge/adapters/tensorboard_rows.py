@@ -78,7 +78,7 @@ def _metrics(row: int, event: MetricsLogged) -> Iterator[bytes]:
 
 def _resumed(row: int, event: RunResumed) -> Iterator[bytes]:
     if event.from_step is not None:
-        yield events.restart_record(_seconds(event), event.from_step + 1)
+        yield events.start_record(_seconds(event), event.from_step + 1)
 
 
 def _artifact(row: int, event: ArtifactLogged) -> Iterator[Rejection]:
