@@ -2,9 +2,9 @@
 The Neptune adapter: online to a server that speaks Neptune's 2.x API (`neptune_server`); offline as a directory that
 `neptune sync` takes (`neptune_directory`).
 
-A run's ledger says what it consists of and after how many rows; it is kept with the run, where nothing can part them.
-Rows handed over again after a crash find the same places again, and points that are not after the last step of their
-series are there already.
+A run's ledger says what it consists of and after how many rows; it is kept with the run, so nothing can part them.
+Rows that are handed over again after a crash find the same places again, and a point that is not after the last step
+of its series, as read back, is there already.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection,
 from trackbridge.adapters.neptune_directory import NeptuneDirectory
 from trackbridge.adapters.neptune_fields import Change, Refused, Translator
 from trackbridge.adapters.neptune_ledger import MAX_SERIES, Ledger
-from trackbridge.adapters.neptune_sdk import TESTED_VERSIONS
+from trackbridge.adapters.neptune_sdk import TESTED_VERSIONS, say_what_exists
 from trackbridge.adapters.neptune_server import NeptuneServer
 from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
 
@@ -31,7 +31,7 @@ class _Place(Protocol):
     remote_id: str
     url: str
 
-    def open(self) -> bytes: ...
+    def open(self, remote: RemoteRef | None) -> bytes: ...
 
     def take(self, changes: Iterable[Change]) -> list[Refused]: ...
 
@@ -99,8 +99,12 @@ class NeptuneAdapter:
             self._place = NeptuneServer(run)
         else:
             self._place = NeptuneDirectory(run, self._folder or run.folder / "offline" / self.name)
-        ledger = self._place.open()
+        say_what_exists()
+        ledger = self._place.open(remote)
         self._ledger = Ledger(ledger)
+        if remote is None:
+            # The relay knows of no delivery, so its numbers may not be those of an earlier one.
+            self._ledger.start_again()
         self._translator = Translator(run, CheckpointChoice(self.checkpoints), self._ledger)
         self._next_row = self._ledger.rows
         if not ledger:

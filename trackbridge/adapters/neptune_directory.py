@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from trackbridge.adapters.base import RunHeader
+from trackbridge.adapters.base import RemoteRef, RunHeader
 from trackbridge.adapters.neptune_fields import Assignment, Change, Picture, Point, Refused, Removal, Texts, Upload
 from trackbridge.errors import TransientDeliveryError
 
@@ -51,10 +51,10 @@ class NeptuneDirectory:
         self.url = str(self.path)
         self._run = run
 
-    def open(self) -> bytes:
-        """Go on where the directory stands, or begin it; the ledger that was kept in it, or nothing."""
+    def open(self, remote: RemoteRef | None) -> bytes:
+        """Go on where the directory stands, or write it anew; the ledger that was kept in it, or nothing."""
         with self._written():
-            commit = self._last_commit()
+            commit = self._last_commit() if remote is not None else None
             if commit is None:
                 self._begin()
             self._n_operations = commit.operations if commit else 0

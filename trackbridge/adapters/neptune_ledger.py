@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 MAX_SERIES = 100
+_SERIES = "Series"
 
 
 class Series(msgspec.Struct, array_like=True):
@@ -49,6 +50,12 @@ class Ledger:
     def content(self) -> bytes:
         """The ledger as JSON, for the next time."""
         return msgspec.json.encode(_Written(self.rows, self.types, self._series))
+
+    def start_again(self) -> None:
+        """Keep the types of fields, which are at Neptune, but count rows and points from the first on again."""
+        for path in [path for path, kind in self.types.items() if kind == _SERIES]:
+            self.drop(path)
+        self.rows, self._series = 0, {}
 
     def put(self, path: str, kind: str) -> str | None:
         """Note that there is a field of this type; the type it had before."""
@@ -93,7 +100,7 @@ class Ledger:
         name = self.free(path if not known else f"{path}~{len(known) + 1}")
         while name in self.types:
             name += "~"
-        self.put(name, "series")
+        self.put(name, _SERIES)
         known.insert(0, Series(name, 1, step, at_ms))
         return known[0]
 

@@ -29,7 +29,7 @@ WAY_OUT = (
 )
 WHAT_EXISTS = (
     "neptune: the hosted service closed on 5 March 2026; what still exists are self-hosted servers with the 2.x API"
-    " and the client's offline directories"
+    " and the client's offline directories that `neptune sync` brings there"
 )
 _BANNER = re.compile(r"\x1b\[\d*m|-{2,}\w*-{2,}")
 _log = logging.getLogger(__name__)
@@ -56,9 +56,9 @@ def load_sdk() -> None:
 
 
 @cache
-def say_what_exists(where: str) -> None:
-    """Tell, once in a process and place, what is left of Neptune."""
-    _log.warning("%s; delivering to %s", WHAT_EXISTS, where)
+def say_what_exists() -> None:
+    """Tell, once in a process, what is left of Neptune."""
+    _log.warning(WHAT_EXISTS)
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from trackbridge.adapters.base import RunHeader
+from trackbridge.adapters.base import RemoteRef, RunHeader
 from trackbridge.adapters.neptune_fields import Assignment, Change, Picture, Point, Refused, Removal, Texts, Upload
-from trackbridge.adapters.neptune_sdk import NotThere, check_answer, load_sdk, say_what_exists, told_by
+from trackbridge.adapters.neptune_sdk import NotThere, check_answer, load_sdk, told_by
 from trackbridge.errors import DeliveryRefused
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class NeptuneServer:
         self._unconfirmed: dict[str, Point | Picture] = {}
         self._ping_at = 0.0
 
-    def open(self) -> bytes:
+    def open(self, remote: RemoteRef | None) -> bytes:
         """Create the run or take it up again; the ledger that was kept with it, or nothing."""
         load_sdk()
         from neptune.internal.credentials import Credentials
@@ -75,7 +75,6 @@ class NeptuneServer:
         with told_by("Neptune"):
             credentials = Credentials.from_token()
         self._address = str(credentials.api_url_opt or credentials.token_origin_address)
-        say_what_exists(self._address)
         with told_by(self._address):
             self._connect(credentials)
             return self._read_ledger()

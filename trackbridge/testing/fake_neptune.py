@@ -131,7 +131,10 @@ class FakeNeptune(LoopbackServer):
 
     def _run(self, request: Request) -> FakeNeptuneRun:
         asked = request.query.get("experimentId") or request.query["experimentIdentifier"]
-        return next(run for run in self.runs.values() if asked in (run.id, f"{self.projects[0]}/{run.sys_id}"))
+        for run in self.runs.values():
+            if asked in (run.id, f"{self.projects[0]}/{run.sys_id}"):
+                return run
+        raise LookupError(asked)
 
     def _field(self, request: Request) -> FakeField:
         return self._run(request).fields[request.query["attribute"]]
@@ -179,6 +182,7 @@ def _create(server: FakeNeptune, request: Request) -> Any:
     if found is None:
         number = len(server.runs) + 1
         found = FakeNeptuneRun(f"00000000-0000-0000-0000-{number:012}", f"DEMO-{number}", custom_id)
+        found.put("sys/id", "string", found.sys_id)
         server.runs[found.id] = found
     return server._experiment(found)
 
@@ -228,7 +232,10 @@ def _shown(one: FakeField) -> dict[str, Any]:
 
 
 def _series_values(server: FakeNeptune, request: Request) -> Any:
-    entries, offset = server._field(request).value, int(request.query["offset"])
+    found, offset = server._field(request), int(request.query["offset"])
+    if not found.type.endswith("Series"):
+        raise LookupError(request.query["attribute"])
+    entries = found.value
     values = [
         {"timestampMillis": entry.at_ms, "step": entry.step, "value": entry.value}
         for entry in entries[offset : offset + int(request.query["limit"])]

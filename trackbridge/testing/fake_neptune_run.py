@@ -126,6 +126,7 @@ class FakeNeptuneRun:
         points = [
             SeenPoint(_own_name(path), float(entry.value), int(entry.step), entry.at_ms * 1_000_000)
             for path, one in series
+            if one.type.endswith("Series")
             for entry in one.value
         ]
         return tuple(sorted(points, key=lambda point: point.time_ns or 0))
