@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from trackbridge.adapters.tensorboard_events import masked_crc32c
 from trackbridge.errors import TransientDeliveryError
 from trackbridge.events.models import ConfigLogged, EnvironmentCaptured, MediaLogged, RunFinished, RunResumed
 from trackbridge.run.media import Image, Table
+from trackbridge.testing.bench import deliver_and_be_killed
 from trackbridge.testing.rows import STARTED_NS, RowBuilder
 
 
@@ -135,16 +137,16 @@ def test_files_cut_anywhere_are_written_on_to_the_very_same_bytes(rows: RowBuild
     deliver(TensorboardAdapter(folder=tmp_path / "whole"), rows, ending=ending)
     chance = random.Random(1)
 
-    adapter = connect(tmp_path)
+    restarted = partial(TensorboardAdapter, folder=tmp_path / "logs")
     for upto in (9, 23, 41):
-        adapter.open(rows.header, None)
-        adapter.deliver(rows.rows[: upto - 4])
-        adapter.flush(5.0)
-        adapter.deliver(rows.rows[upto - 4 : upto])
-        adapter._rows.close()  # without a commit, as a kill would leave it
+        confirmed = restarted()
+        remote = confirmed.open(rows.header, None)
+        confirmed.deliver(rows.rows[: upto - 4])
+        confirmed.close(None)
+        deliver_and_be_killed(restarted, rows.header, remote, rows.rows[:upto], confirm_s=0.0)
         with next(tmp_path.glob("logs/*/*1-rows")).open("ab") as file:
             file.write(chance.randbytes(chance.randrange(100)))
-    deliver(adapter, rows, ending=ending)
+    deliver(restarted(), rows, ending=ending)
 
     assert bytes_of(tmp_path / "logs") == bytes_of(tmp_path / "whole")
 
