@@ -10,7 +10,7 @@ from trackbridge.adapters.base import Capabilities, Delivery, Ending, RemoteRef,
 from trackbridge.adapters.shaping import CheckpointPolicy
 from trackbridge.adapters.wandb_folder import FolderRun
 from trackbridge.adapters.wandb_rows import Marks, RowWriter
-from trackbridge.adapters.wandb_sdk import TESTED_VERSIONS, load_sdk, told_as_delivery_errors
+from trackbridge.adapters.wandb_sdk import TESTED_VERSIONS, load_sdk, sdk_calls
 from trackbridge.adapters.wandb_server import ServerRun
 
 
@@ -54,12 +54,12 @@ class WandbAdapter:
         self._place = FolderRun(run, folder) if is_offline else ServerRun(run)
         self._writer = RowWriter(run, self.checkpoints, staging=folder / "artifacts" if is_offline else None)
         self._unconfirmed: list[Row] = []
-        with told_as_delivery_errors():
+        with sdk_calls():
             return self._place.open(self._writer)
 
     def deliver(self, rows: Sequence[Row]) -> Delivery:
         """Hand the rows to the SDK; history rows that W&B has already are left out."""
-        with told_as_delivery_errors():
+        with sdk_calls():
             rejections = [rejection for row in rows for rejection in self._writer.write(row)]
         self._unconfirmed.extend(rows)
         return Delivery(tuple(rejections))
@@ -67,7 +67,7 @@ class WandbAdapter:
     def flush(self, timeout_s: float) -> bool:
         """True when the server, or the offline file, has been read back and has every row."""
         if self._writer.marks:
-            with told_as_delivery_errors():
+            with sdk_calls():
                 if not self._place.confirm(self._writer, self._unconfirmed, timeout_s):
                     return False
         self._writer.marks = Marks()
@@ -76,5 +76,5 @@ class WandbAdapter:
 
     def close(self, ending: Ending | None) -> None:
         """End the run with its status, or only this connection."""
-        with told_as_delivery_errors():
+        with sdk_calls():
             self._place.close(ending)

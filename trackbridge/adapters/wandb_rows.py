@@ -258,8 +258,8 @@ def _image(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:
         return wandb.Html(path.read_text("utf-8"), inject=False, data_is_not_path=True), _caption(event)
     try:
         return wandb.Image(str(path), caption=event.caption), {}
-    except wandb.errors.Error as error:
-        raise ImportError(error) from error
+    except (wandb.errors.Error, OSError) as error:
+        raise ValueError(f"{error}. Pictures need Pillow: pip install pillow") from error
 
 
 def _table(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:

@@ -29,12 +29,11 @@ STEP, EPOCH, SYSTEM_STEP = "trainer/step", "trainer/epoch", "system/seconds"
 OURS = "trackbridge"
 MAX_TAG = 64
 
+_STATUS = re.compile(r"(?:error|HTTP|upload:) (\d{3})\b")
 _PASSES = re.compile(
-    r"giving up after|while retrying|timed? ?out|deadline|connection (refused|reset)|did not respond|EOF|no such host"
-    r"|HTTP 5\d\d|error 5\d\d|\b429\b|rate limit",
+    r"giving up after|while retrying|timed? ?out|deadline|connection (refused|reset)|did not respond|EOF|no such host",
     re.IGNORECASE,
 )
-_REFUSES_KEY = re.compile(r"(error|HTTP|upload:) (401|403)\b|permission denied|unauthorized", re.IGNORECASE)
 
 
 def load_sdk() -> None:
@@ -62,8 +61,8 @@ def check_key() -> None:
     """
     import wandb
 
-    with told_as_delivery_errors():
-        if not wandb.login(prompt=False):
+    with sdk_calls():
+        if not wandb.login(prompt=False, verify=False):
             raise DeliveryRefused(f"there is no W&B API key: {WAY_OUT}")
 
 
@@ -76,7 +75,7 @@ def start(header: RunHeader, folder: Path, mode: Literal["online", "offline"], *
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
-    with told_as_delivery_errors(), _hooks_left_alone():
+    with sdk_calls():
         try:
             run = wandb.init(
                 mode=mode,
@@ -116,14 +115,18 @@ def reset() -> None:
 
 
 @contextmanager
-def told_as_delivery_errors() -> Iterator[None]:
-    """Whatever the SDK raises inside becomes one of our errors."""
+def sdk_calls() -> Iterator[None]:
+    """Whatever the SDK raises inside becomes one of our errors, and what it hooks into the process is taken out."""
+    # The SDK replaces both and never puts them back; the statuses it wants from them come from the journal here.
+    hooks = sys.exit, sys.excepthook
     try:
         yield
     except DeliveryError:
         raise
     except Exception as error:
         raise delivery_error(error) from error
+    finally:
+        sys.exit, sys.excepthook = hooks
 
 
 def delivery_error(error: Exception) -> DeliveryError:
@@ -133,8 +136,6 @@ def delivery_error(error: Exception) -> DeliveryError:
     from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
     message = str(error) or type(error).__name__
-    if isinstance(error, wandb.errors.Error) and _PASSES.search(message):
-        return TransientDeliveryError(f"W&B cannot be reached: {message}")
     if isinstance(error, (wandb.errors.AuthenticationError, wandb.errors.UsageError)):
         return DeliveryRefused(f"W&B does not take the API key ({message}): {WAY_OUT}")
     if isinstance(error, wandb.errors.WandbCoreNotAvailableError):
@@ -149,10 +150,12 @@ def delivery_error(error: Exception) -> DeliveryError:
 
 def refusal_or_outage(message: str) -> DeliveryError:
     """The error that a message of the SDK's service stands for: it has texts, no types."""
-    if _PASSES.search(message):
-        return TransientDeliveryError(f"W&B cannot be reached: {message}")
-    if _REFUSES_KEY.search(message):
+    found = _STATUS.search(message)
+    status = int(found[1]) if found else None
+    if status in (401, 403):
         return DeliveryRefused(f"W&B refuses the API key ({message}): {WAY_OUT}")
+    if status in (408, 425, 429) or (status or 0) >= 500 or (status is None and _PASSES.search(message)):
+        return TransientDeliveryError(f"W&B cannot be reached: {message}")
     return DeliveryRefused(f"W&B refuses the run: {message}. Mend it, check WANDB_ENTITY, then deliver again")
 
 
@@ -175,8 +178,8 @@ _QUIET = {
     "x_disable_machine_info": True,
     "x_disable_meta": True,
     "x_disable_stats": True,
-    # The relay knows when to try again; these only bridge a hiccup.
-    "x_graphql_retry_max": 2,
+    # The relay knows when to try again; this only bridges a hiccup.
+    "x_graphql_retry_max": 1,
     "x_graphql_retry_wait_max_seconds": 1.0,
     "x_graphql_retry_wait_min_seconds": 0.2,
     "x_save_requirements": False,
@@ -191,16 +194,6 @@ def _set_up() -> None:
     shared.mode = "online"
     shared.run_name = shared.run_notes = shared.run_tags = shared.run_group = shared.run_job_type = None
     logging.getLogger("wandb").setLevel(logging.WARNING)
-
-
-@contextmanager
-def _hooks_left_alone() -> Iterator[None]:
-    # `wandb.init` replaces both and never puts them back; the statuses it wants from them come from the journal here.
-    kept = sys.exit, sys.excepthook
-    try:
-        yield
-    finally:
-        sys.exit, sys.excepthook = kept
 
 
 def _iso_time(time_ns: int) -> str:

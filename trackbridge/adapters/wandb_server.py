@@ -24,7 +24,6 @@ from trackbridge.adapters.wandb_sdk import (
     refusal_or_outage,
     reset,
     start,
-    told_as_delivery_errors,
 )
 from trackbridge.errors import TransientDeliveryError
 
@@ -72,7 +71,8 @@ class ServerRun:
             reset()
         if ending is not None:
             self._end(ending)
-        shutil.rmtree(self._scratch, ignore_errors=ending is None)
+        if not self._media_files():
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _start(self, writer: RowWriter) -> None:
         self.run = start(self._header, self._scratch, "online", settings=_STAY)
@@ -101,26 +101,29 @@ class ServerRun:
         is_there = (self.run.starting_step > marks.history, config_rows > marks.config, summary_rows > marks.summary)
         return all(is_there)
 
-    def _send_missing_files(self) -> bool:
-        """Upload again the media files that the server lacks, of this connection and of one that was killed."""
-        import wandb
-
-        files = {
+    def _media_files(self) -> dict[str, Path]:
+        """The media files of this connection, and of earlier ones that ended before they were confirmed."""
+        return {
             path.relative_to(folder).as_posix(): path
             for folder in self._scratch.glob("wandb/run-*/files")
             for path in folder.glob("media/**/*")
             if path.is_file()
         }
+
+    def _send_missing_files(self) -> bool:
+        """Upload again the media files that the server lacks; True when there are any."""
+        import wandb
+
+        files = self._media_files()
         if not files:
             return False
-        with told_as_delivery_errors():
-            run = wandb.Api().run(self._path)
-            missing = files.keys() - {file.name for file in run.files(names=sorted(files), per_page=1000)}
-            for name in sorted(missing):
-                target = Path(self.run.dir) / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(files[name], target)
-                self.run.save(str(target), base_path=self.run.dir, policy="now", glob=False)
+        run = wandb.Api().run(self._path)
+        missing = files.keys() - {file.name for file in run.files(names=sorted(files), per_page=1000)}
+        for name in sorted(missing):
+            target = Path(self.run.dir) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(files[name], target)
+            self.run.save(str(target), base_path=self.run.dir, policy="now", glob=False)
         return bool(missing)
 
     def _forget_files(self) -> None:
@@ -136,10 +139,7 @@ class ServerRun:
         self.run.summary.update(ending_summary(ending))
         if not self._send_all(CLOSE_TIMEOUT_S, exit_code_of(ending)):
             reset()
-        with told_as_delivery_errors():
-            api = wandb.Api()
-            api.flush()
-            state = api.run(self._path).state
+        state = wandb.Api().run(self._path).state
         if state == "running":
             raise TransientDeliveryError(f"W&B still shows the run as running after its end as {ending.status}")
 
@@ -178,8 +178,7 @@ class _Finishing:
         """True when it has returned; its error is raised."""
         self._thread.join(max(timeout_s, 0.0))
         if self._error is not None:
-            with told_as_delivery_errors():
-                raise self._error
+            raise self._error
         return not self._thread.is_alive()
 
 
