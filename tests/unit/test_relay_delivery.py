@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_is_trouble_that_may_pass(tmp_path: Path
     folder, _ = told_run(tmp_path)
     (folder / "delivery" / "memory.draft").mkdir(parents=True)
 
-    with pytest.raises(TransientDeliveryError, match="cannot use .*memory.draft: Is a directory"):
+    with pytest.raises(TransientDeliveryError, match=r"cannot use .*memory\.draft: Is a directory"):
         delivery_of(folder, Trouble()).open()
 
 

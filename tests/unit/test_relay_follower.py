@@ -244,7 +244,7 @@ def test_a_damaged_cursor_is_a_refusal_and_is_left_as_it_is(tmp_path: Path) -> N
 
 
 def test_a_run_that_was_deleted_is_let_go(tmp_path: Path) -> None:
-    folder, journal = told_run(tmp_path, ends=False)
+    folder, _ = told_run(tmp_path, ends=False)
 
     def delete() -> None:
         for path in sorted(folder.rglob("*"), reverse=True):

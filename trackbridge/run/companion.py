@@ -30,8 +30,8 @@ from trackbridge.settings import relay_environment
 
 _POLL_S = 0.05
 _TOLD_AFTER_S = 2.0
-# Or not at all. One that failed by itself has said why in its log, and would fail again.
-_ENDED_BY_ITSELF = (None, 0, 1, 2)
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
+_ENDED_BY_ITSELF = (0, 1, 2)
 _WITHOUT_CONSOLE = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _log = logging.getLogger(__name__)
 # Held for as long as they run: Python complains of a process that is forgotten before it has ended.
@@ -70,6 +70,9 @@ class Companion:
             *options, *["--system"] * samples_system,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
+        # What was delivered when the relay was started last; without progress the next start has to wait.
+        self._rows = -1
+        self._pause_s = self._next_start_s = 0.0
         self._start()
 
     def ensure(self) -> None:
@@ -77,7 +80,7 @@ class Companion:
         if os.getpid() != self._pid:
             # A forked child has the journal's tick, but not the relay.
             return
-        if self._process is not None and self._process.poll() not in _ENDED_BY_ITSELF:
+        if self._was_killed() and time.monotonic() >= self._next_start_s:
             self._start()
         for target in self._targets:
             cursor = self._cursor(target)
@@ -99,8 +102,10 @@ class Companion:
         began_s = time.monotonic()
         # The sentence below offers Ctrl-C.
         with suppress(KeyboardInterrupt):
-            while self._is_at_work() and (waited_s := time.monotonic() - began_s) < self._wait_s:
+            while (waited_s := time.monotonic() - began_s) < self._wait_s:
                 self.ensure()
+                if not self._is_at_work():
+                    return
                 if waited_s > _TOLD_AFTER_S:
                     self._tell_once(
                         f"waiting up to {self._wait_s:.0f} s for the delivery to {', '.join(self._targets)};"
@@ -109,6 +114,10 @@ class Companion:
                 time.sleep(_POLL_S)
 
     def _start(self) -> None:
+        # Where an SDK takes the relay down each time, starting it at every tick would take a core.
+        rows = sum(self._cursor(target).next_row for target in self._targets)
+        self._pause_s = 0.0 if rows > self._rows else min(_LONGEST_PAUSE_S, 2 * self._pause_s or _FIRST_PAUSE_S)
+        self._rows, self._next_start_s = rows, time.monotonic() + self._pause_s
         try:
             for target in self._targets:
                 # From now on `trackbridge status` and other relays know that it is to be delivered there.
@@ -134,9 +143,16 @@ class Companion:
                 creationflags=_WITHOUT_CONSOLE,
             )
 
+    def _was_killed(self) -> bool:
+        # One that ended by itself, though with an error, has said why in its log, and would end again.
+        return self._process is not None and self._process.poll() not in (None, *_ENDED_BY_ITSELF)
+
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def _is_at_work(self) -> bool:
-        is_running = self._process is not None and self._process.poll() is None
-        return is_running and any(not self._has_stopped(self._cursor(target)) for target in self._left())
+        is_on = self._is_running() or self._was_killed()
+        return is_on and any(not self._has_stopped(self._cursor(target)) for target in self._left())
 
     def _left(self) -> list[str]:
         return [target for target in self._targets if not self._is_delivered(self._cursor(target))]
@@ -160,7 +176,7 @@ class Companion:
         waiting = cursor.events_waiting(self._run_folder)
         why = f" ({cursor.error})" if cursor.error else ""
         told = f"{waiting} events are not at {target} yet{why};"
-        if self._has_stopped(cursor) or self._process is None or self._process.poll() is not None:
+        if self._has_stopped(cursor) or not self._is_running():
             return f"{told} `trackbridge sync {self._run_folder.parent.parent} --to {target}` delivers them"
         return f"{told} the relay goes on, and `trackbridge status` tells how far it is"
 
