@@ -16,7 +16,7 @@ from functools import reduce
 from itertools import groupby, pairwise
 from pathlib import Path
 from time import time_ns
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 import numpy as np
@@ -45,7 +45,8 @@ SCHEMA_VERSION = 1
 _USER_VERSION = SCHEMA_VERSION * 1000 + FORMAT_VERSION
 _BUSY_TIMEOUT_S = 30.0
 
-_UNDECODABLE = (msgspec.DecodeError, msgspec.ValidationError)
+# ValueError is what decoding lines and arrays raises; an error of our own would come back from memory, and be seen.
+_UNDECODABLE = (msgspec.DecodeError, ValueError)
 IndexTrouble = (sqlite3.Error, *_UNDECODABLE)
 """What `Index` raises when its file cannot be used, or no longer; for `except`."""
 
@@ -86,7 +87,8 @@ _summary_decoder = msgspec.msgpack.Decoder(MetricSummary)
 def is_damage(trouble: Exception) -> bool:
     """True when the file itself is at fault, and not a lock, a full disk or a missing permission."""
     # SQLite tells damage as DatabaseError itself, and its surroundings as subclasses of it.
-    return type(trouble) in (sqlite3.DatabaseError, *_UNDECODABLE) or "no such" in str(trouble)
+    is_of_sqlite = type(trouble) is sqlite3.DatabaseError or "no such" in str(trouble)
+    return is_of_sqlite or isinstance(trouble, _UNDECODABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,12 @@ class Index:
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All questions asked inside are answered from one and the same state."""
+        with self._transaction("DEFERRED"):
+            yield
 
     def generation(self) -> int:
         """A number that grows with every change by anybody."""
@@ -180,7 +188,8 @@ class Index:
 
     def series(self, folder: str, metric: str) -> Series:
         """The points of one metric that count; none when the index does not know it."""
-        return self._merged(metric, self.streams(folder, metric))
+        with self.reading():
+            return self._merged(metric, self.streams(folder, metric))
 
     def extents(self, stream: Stream, start: int, stop: int) -> list[tuple[int, int]]:
         """The number and the count of points of each chunk of a stream with points in a range of steps."""
@@ -337,7 +346,7 @@ class Index:
         self._do("PRAGMA foreign_keys = ON")
 
     def _make_anew(self) -> None:
-        with self._transaction():
+        with self._transaction("IMMEDIATE"):
             # Another reader may have made it while this one waited for its turn.
             if self._one("PRAGMA user_version")[0] == _USER_VERSION:
                 return
@@ -350,14 +359,14 @@ class Index:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._transaction():
+        # The write lock is taken before the first read, so that what was read is still so when writing.
+        with self._transaction("IMMEDIATE"):
             self._do("UPDATE generation SET number = number + 1")
             yield
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        # IMMEDIATE takes the write lock before the first read, so that what was read is still so when writing.
-        self._do("BEGIN IMMEDIATE")
+    def _transaction(self, lock: Literal["DEFERRED", "IMMEDIATE"]) -> Iterator[None]:
+        self._do(f"BEGIN {lock}")
         try:
             yield
         except BaseException:

@@ -24,13 +24,15 @@ class Snapshot:
 
     def look(self) -> None:
         """Catch up with the index."""
-        generation = self.index.generation()
-        if generation == self._generation:
-            return
-        self.states.update(self.index.states(since=self._generation))
-        for folder, stored in self.index.records(since=self._generation):
-            self.records[folder] = self._to_record(folder, stored)
-        for folder in self.records.keys() - self.index.folders():
+        with self.index.reading():
+            generation = self.index.generation()
+            if generation == self._generation:
+                return
+            self.states.update(self.index.states(since=self._generation))
+            stored = self.index.records(since=self._generation)
+            folders = self.index.folders()
+        self.records.update({folder: self._to_record(folder, one) for folder, one in stored})
+        for folder in self.records.keys() - folders:
             del self.records[folder]
             self.states.pop(folder, None)
         self._generation = generation

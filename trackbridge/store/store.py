@@ -117,7 +117,10 @@ class Store:
         if metric not in run.metrics:
             raise NotFoundError(f"run {run.name!r} has no metric {metric!r}{nearest(metric, run.metrics)}")
         folder = self._folder_of(run)
-        return self._ask(lambda index: zoom(index, folder, metric, start, stop, pixels))
+        curve = self._ask(lambda index: zoom(index, folder, metric, start, stop, pixels))
+        if not curve.n and not self._ask(lambda index: index.streams(folder, metric)):
+            raise self._gone(folder, metric)
+        return curve
 
     def _records(self) -> list[RunRecord]:
         with self._lock:
@@ -131,8 +134,11 @@ class Store:
     def _series(self, folder: str, metric: str) -> Series:
         series = self._ask(lambda index: index.series(folder, metric))
         if not len(series):
-            raise NotFoundError(f"the points of {metric!r} are gone: {folder} below {self.root} was deleted or changed")
+            raise self._gone(folder, metric)
         return series
+
+    def _gone(self, folder: str, metric: str) -> NotFoundError:
+        return NotFoundError(f"the points of {metric!r} are gone: {folder} below {self.root} was deleted or changed")
 
     def _judged(self, record: RunRecord) -> RunRecord:
         if record.status != "running" or not record.sessions or self._liveness.is_alive(record.sessions[-1]):
