@@ -30,6 +30,7 @@ from trackbridge.journal.paths import journal_file, new_id
 from trackbridge.journal.process import started_s
 
 INTEGRITY_EVERY_LINES = 4000
+_LINES_BEFORE_LAST = INTEGRITY_EVERY_LINES - 1
 SYNC_EVERY_NS = 5_000_000_000
 _CLOSED = -1
 
@@ -100,7 +101,7 @@ class JournalWriter:
         """The same for finite metrics: the call in a training loop, straight to the one `write` if nothing is due."""
         with self._lock:
             now = time_ns()
-            if now < self._chores_due and len(self._unchecked) < INTEGRITY_EVERY_LINES:
+            if now < self._chores_due and len(self._unchecked) < _LINES_BEFORE_LAST:
                 line = encode_finite(self._seq, now, step, metrics)
                 # What `_put` does; calling it would cost a tenth of all this.
                 self._seq += 1
