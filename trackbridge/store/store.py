@@ -110,7 +110,7 @@ class Store:
 
         Raises:
             NotFoundError: the run has no such metric, or is gone.
-            MisuseError: `pixels` is less than 1.
+            MisuseError: `pixels` is less than 1, or the run is another store's.
         """
         if pixels < 1:
             raise MisuseError(f"pixels is {pixels}; expected the width of a picture, such as {DEFAULT_PIXELS}")
@@ -129,7 +129,7 @@ class Store:
         return sorted(records, key=lambda record: (record.started_ns, record.path))
 
     def _to_record(self, folder: str, stored: StoredRecord) -> RunRecord:
-        return from_stored(stored, os.path.join(self.root, folder), partial(self._series, folder))
+        return from_stored(stored, str(self.root / folder), partial(self._series, folder))
 
     def _series(self, folder: str, metric: str) -> Series:
         series = self._ask(lambda index: index.series(folder, metric))
@@ -146,7 +146,12 @@ class Store:
         return replace(record, status="lost")
 
     def _folder_of(self, run: RunRecord) -> str:
-        return Path(run.path).relative_to(self.root).as_posix()
+        try:
+            return Path(run.path).relative_to(self.root).as_posix()
+        except ValueError:
+            raise MisuseError(
+                f"run {run.name!r} lies at {run.path}, not below {self.root}: ask the store it came from"
+            ) from None
 
     def _ask(self, question: Callable[[Index], _Answer]) -> _Answer:
         with self._lock:
