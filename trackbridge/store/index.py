@@ -29,6 +29,7 @@ from trackbridge.store.filesystem import lies_on_network
 from trackbridge.store.fold import fold_facts
 from trackbridge.store.follow import JournalChange, JournalState
 from trackbridge.store.records import MetricSummary, Series
+from trackbridge.store.scan import Stamp
 from trackbridge.store.series import (
     concatenate,
     in_step_order,
@@ -139,16 +140,16 @@ class Index:
         """The folders of all runs, as `project/run_id`."""
         return {folder for (folder,) in self._all("SELECT folder FROM runs")}
 
-    def states(self, since: int = 0) -> dict[str, dict[str, JournalState]]:
-        """Per run folder that changed after a generation, how far each of its journal files has been read."""
-        found: dict[str, dict[str, JournalState]] = {}
+    def stamps(self, since: int = 0) -> dict[str, dict[str, Stamp]]:
+        """Per run folder that changed after a generation, its journal files as they were when last read."""
+        found: dict[str, dict[str, Stamp]] = {}
         rows = self._all("SELECT folder, file, state FROM journals JOIN runs USING (run) WHERE changed > ?", since)
         for folder, file, state in rows:
-            found.setdefault(folder, {})[file] = _state_decoder.decode(state)
+            found.setdefault(folder, {})[file] = _state_decoder.decode(state).stamp
         return found
 
-    def states_of(self, folder: str) -> dict[str, JournalState]:
-        """The same for one run."""
+    def states(self, folder: str) -> dict[str, JournalState]:
+        """How far each journal file of a run has been read."""
         rows = self._all("SELECT file, state FROM journals JOIN runs USING (run) WHERE folder = ?", folder)
         return {file: _state_decoder.decode(state) for file, state in rows}
 
@@ -169,7 +170,7 @@ class Index:
     def update(self, folder: str, changes: Sequence[JournalChange], gone: Iterable[str]) -> bool:
         """True when the changes of a run are in; False when another reader was faster: look again, then."""
         with self._writing():
-            states = self.states_of(folder)
+            states = self.states(folder)
             if any(states.get(change.file) != change.known for change in changes):
                 return False
             self._do("INSERT OR IGNORE INTO runs (folder, changed) VALUES (?, 0)", folder)
