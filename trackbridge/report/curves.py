@@ -37,8 +37,8 @@ def metric_chart(comparison: Comparison, metric: str) -> Chart:
 def _run_line(comparison: Comparison, metric: str, run: RunRecord, series: Series, style: int) -> Line:
     score = comparison.metrics[metric].run(run.run_id)
     best = None
-    if score is not None and score.best is not None and len(series) > 1:
-        best = int(np.searchsorted(series.steps, score.best.step))
+    if score is not None and score.chosen is not None and len(series) > 1:
+        best = int(np.searchsorted(series.steps, score.chosen.step))
     return Line(run.name, series.steps, series.values, style, best=best)
 
 

@@ -106,7 +106,8 @@ def runs_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
     leading = comparison.metrics[metrics[0]] if metrics else None
     columns += _leading_columns(leading) if leading else []
     columns += [Column("seeds"), Column("status"), Column("steps", "right", "extra")]
-    columns += [Column(f"{comparison.at} {name}", "right", "extra") for name in metrics[1:]]
+    beside = "{} there" if comparison.at == "best" else f"{comparison.at} {{}}"
+    columns += [Column(beside.format(name), "right", "extra") for name in metrics[1:]]
     columns += [Column("group", importance="extra")]
     style_of = {run.run_id: index for index, group in enumerate(comparison.groups) for run in group.runs}
     shared, own = _shared_seeds(comparison.runs)
