@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import numbers
+import re
 from collections.abc import Callable, Mapping, Set
 from datetime import date
 from pathlib import PurePath
@@ -19,6 +20,9 @@ from trackbridge.errors import MisuseError
 
 MAX_DEPTH = 200
 MAX_REPR = 500
+# Python spells, and JSON readers take, no integer of more than 4,300 digits.
+MAX_INT_BITS = 14_000
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 def as_scalar(name: str, value: object) -> float:
@@ -97,11 +101,11 @@ def as_json(value: object, *, where: str = "value", depth: int = 0) -> Any:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, int):
-        return int(value)
+        return int(value) if value.bit_length() <= MAX_INT_BITS else hex(value)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, Mapping):
-        return {clean_text(str(key)): as_json(item, where=where, depth=depth + 1) for key, item in value.items()}
+        return {_as_key(key): as_json(item, where=where, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_json(item, where=where, depth=depth + 1) for item in value]
     for types, to_plain in _PLAIN_FORMS:
@@ -116,7 +120,12 @@ def clean_text(text: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return str(text)
+    # Of an enum that is a string, `str()` would be the name and not the value.
+    return str.__str__(text)
+
+
+def _as_key(key: object) -> str:
+    return clean_text(key if isinstance(key, str) else str(key))
 
 
 def _sorted_if_possible(values: Set[Any]) -> list[Any]:
@@ -156,11 +165,12 @@ def _count_elements(value: object) -> int:
 
 def shown(value: object) -> str:
     """A short text for a value without a JSON form; equal values give equal texts."""
-    # Some reprs hold a memory address, which would make equal configs differ between runs.
     if isinstance(value, type) or callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
     try:
         text = repr(value)
     except Exception as error:  # noqa: BLE001 - a broken __repr__ is told in the value itself
         return f"<{type(value).__name__}: repr failed with {type(error).__name__}>"
+    # A memory address would make equal configs differ between runs.
+    text = _ADDRESS.sub("", text)
     return clean_text(text if len(text) <= MAX_REPR else text[:MAX_REPR] + "...")
