@@ -100,7 +100,7 @@ def _table_of_ours(path: Path, text: str) -> dict[str, Any]:
         table = tomllib.loads(text).get("tool", {}).get("trackbridge", {})
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
-    if "root" in table:
+    if isinstance(table.get("root"), str):
         # A relative root in a file means "beside that file", wherever the command is run from.
         table = {**table, "root": path.parent / table["root"]}
     return dict(table)
