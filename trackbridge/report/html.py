@@ -116,7 +116,9 @@ def _curves(comparison: Comparison, metrics: Sequence[str]) -> str:
     if not charts:
         return ""
     words = "Bold: mean of a group, with a band of one standard deviation, as far as all its runs go."
-    caption = element("p", text(f"{words} Thin: single runs; a dot marks where the leading metric was best."), class_="muted")
+    caption = element(
+        "p", text(f"{words} Thin: single runs; a dot marks where the leading metric was best."), class_="muted"
+    )
     return element("section", element("h2", "Curves"), caption, *charts)
 
 
