@@ -252,7 +252,7 @@ def test_mappings_dataclasses_and_models_are_objects(value: object) -> None:
 
 @pytest.mark.parametrize("value", [3, "a", None, [("a", 1)], Optimizer, np.zeros(3)])
 def test_other_things_are_no_objects(value: object) -> None:
-    with pytest.raises(MisuseError, match=r"config is .*; expected a mapping, a dataclass or a pydantic model"):
+    with pytest.raises(MisuseError, match=r"config is .*; expected a mapping, a dataclass, a pydantic model or an argparse"):
         as_json_object("config", value)
 
 

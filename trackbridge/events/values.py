@@ -11,9 +11,10 @@ import dataclasses
 import enum
 import numbers
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import date
 from pathlib import PurePath
+from types import SimpleNamespace
 from typing import Any
 
 from trackbridge.errors import MisuseError
@@ -56,6 +57,39 @@ def as_scalar(name: str, value: object) -> float:
     )
 
 
+def as_text(what: str, value: object) -> str:
+    """The text as valid UTF-8.
+
+    Raises:
+        MisuseError: it is no string.
+    """
+    if not isinstance(value, str):
+        raise MisuseError(f"{what} is {shown(value)} ({type(value).__name__}); expected a text")
+    return clean_text(value)
+
+
+def as_label(what: str, value: object) -> str:
+    """The same for a text that must say something.
+
+    Raises:
+        MisuseError: it is no string, or it is empty.
+    """
+    if value == "":
+        raise MisuseError(f"{what} is empty; expected a text, or leave it out")
+    return as_text(what, value)
+
+
+def as_labels(what: str, values: object) -> list[str]:
+    """The same for several, in their order.
+
+    Raises:
+        MisuseError: it is one string, which would be taken letter by letter, or no collection, or holds no text.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise MisuseError(f"{what} is {shown(values)}; expected several texts: {what}=[{shown(values)}]")
+    return [as_label(f"one of {what}", value) for value in values]
+
+
 def as_step(step: object) -> int:
     """The step as an int of at least 0: optimizer updates completed.
 
@@ -81,7 +115,8 @@ def as_json_object(what: str, value: object) -> dict[str, Any]:
     copied = as_json(value, where=what)
     if not isinstance(copied, dict):
         raise MisuseError(
-            f"{what} is {shown(value)} ({type(value).__name__}); expected a mapping, a dataclass or a pydantic model"
+            f"{what} is {shown(value)} ({type(value).__name__}); expected a mapping, a dataclass, a pydantic"
+            " model or an argparse.Namespace"
         )
     return copied
 
@@ -138,6 +173,7 @@ def _sorted_if_possible(values: Set[Any]) -> list[Any]:
 _PLAIN_FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Set, _sorted_if_possible),
     (PurePath, str),
+    (SimpleNamespace, vars),
     (date, lambda value: value.isoformat()),
     ((bytes, bytearray), lambda value: f"<{len(value)} bytes>"),
 )
@@ -147,6 +183,9 @@ def _from_duck(value: object, where: str, depth: int) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return as_json(fields, where=where, depth=depth + 1)
+    if any(base.__name__ == "Namespace" for base in type(value).__mro__):
+        # argparse's, told by its name: importing argparse for it would cost every run.
+        return as_json(vars(value), where=where, depth=depth + 1)
     model_dump = getattr(type(value), "model_dump", None)
     if callable(model_dump):
         return as_json(model_dump(value), where=where, depth=depth + 1)

@@ -157,6 +157,24 @@ class JournalWriter:
         elif not self._pending:
             self._chores_due = due
 
+    def drop(self, kind: type[KnownEvent], error: OSError) -> None:
+        """Count an event as dropped because the file that belongs to it could not be stored.
+
+        Raises:
+            JournalWriteError: the writer is strict.
+        """
+        with self._lock:
+            self._count(kind, error)
+
+    def tell(self, error: OSError) -> None:
+        """Warn of trouble with a file beside the journal, once per kind of trouble.
+
+        Raises:
+            JournalWriteError: the writer is strict.
+        """
+        with self._lock:
+            self._note_trouble(error)
+
     def sync(self) -> None:
         """Write an integrity line and ask the disk to hold everything so far."""
         with self._lock:
@@ -287,16 +305,25 @@ class JournalWriter:
         self._note_trouble(error)
 
     def _note_trouble(self, error: OSError) -> None:
-        name = _name(error)
+        name, path = _name(error), error.filename or self.path
         if self._strict:
-            raise JournalWriteError(error.errno, f"cannot write {self.path}: {error.strerror} ({name})") from error
+            raise JournalWriteError(error.errno, f"cannot write {path}: {error.strerror} ({name})") from error
         if name not in self._warned:
             self._warned.add(name)
             _log.warning(
                 "trackbridge cannot write %s: %s (%s). Training goes on; events are counted as dropped until"
                 " there is room, and the journal will say how many.",
-                self.path, error.strerror, name,
+                path, error.strerror, name,
             )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a spawned worker, which writes on in a journal of its own, as a forked one does."""
+        return {**self.__dict__, "_lock": None, "_fd": _CLOSED, "_unchecked": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._continue_in_child()
+        _writers.add(self)
 
     def _continue_in_child(self) -> None:
         # The parent's lock may be held by a thread that does not exist here, and its file is the parent's.

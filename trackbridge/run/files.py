@@ -1,4 +1,4 @@
-"""The files of a run beside its journal: media written once, folders kept by hard link, digests."""
+"""The files of a run beside its journal: media written once, checkpoints kept, digests."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from trackbridge.errors import JournalWriteError
+from trackbridge.journal.kept import KEPT_NAME, write_manifest
+from trackbridge.journal.paths import new_id
 
 _log = logging.getLogger(__name__)
 _HASH_BLOCK = 1 << 20
 
 
-@contextmanager
-def trouble_is_told(what: str) -> Iterator[None]:
-    """Turn an OSError into a warning: a full disk must not stop a training. `strict` errors pass."""
-    try:
-        yield
-    except JournalWriteError:
-        raise
-    except OSError as error:
-        _log.warning("trackbridge could not store a %s: %s. Training goes on.", what, error)
-
-
 def write_once(path: Path, content: bytes) -> None:
-    """Store content under a name made from its digest: what is there already is the same."""
+    """Store content under a name made from its digest: what is there already is the same.
+
+    Raises:
+        OSError: the disk refuses it.
+    """
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.replace(path)
+    draft = path.with_name(f".{path.name}.{new_id()}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def keep_folder(source: Path, target: Path) -> Path | None:
-    """A copy of a folder that shares its bytes where the file system allows; None when it could not be made.
+    """A copy of a checkpoint, at `step-<n>`; None when it could not be made, which is told.
 
-    An older copy at `target` is replaced. The copy appears whole or not at all.
+    The copy appears whole or not at all, in the place of an older one. It shares its bytes with a source whose name
+    ends in the same number (`checkpoint-500`, kept as `step-500`), where the file system allows: such a folder is
+    written once. A folder without a step in its name (`best`) is saved to again and again, so it is copied.
     """
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    is_written_once = source.name.rpartition("-")[2] == target.name.rpartition("-")[2]
+    draft = target.with_name(f".{target.name}.{new_id()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(source, draft, copy_function=_link_or_copy)
+        place = _link_or_copy if is_written_once else shutil.copy2
+        shutil.copytree(source, draft, copy_function=place, ignore=shutil.ignore_patterns(KEPT_NAME))
+        write_manifest(draft)
         shutil.rmtree(target, ignore_errors=True)
         draft.replace(target)
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         shutil.rmtree(draft, ignore_errors=True)
         _log.warning("trackbridge could not keep checkpoint %s: %s. Training goes on.", source, error)
         return None
@@ -58,7 +58,8 @@ def keep_folder(source: Path, target: Path) -> Path | None:
 
 def _link_or_copy(source: str, target: str) -> None:
     try:
-        os.link(source, target)
+        # A link to a symbolic link would dangle with it.
+        os.link(os.path.realpath(source), target)
     except OSError:
         shutil.copy2(source, target)
 
