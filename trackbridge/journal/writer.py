@@ -100,17 +100,17 @@ class JournalWriter:
     def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
         """The same for finite metrics: the call in a training loop, straight to the one `write` if nothing is due."""
         with self._lock:
-            now = time_ns()
-            if now < self._chores_due and len(self._unchecked) < _LINES_BEFORE_LAST:
-                line = encode_finite(self._seq, now, step, metrics)
-                # What `_put` does; calling it would cost a tenth of all this.
-                self._seq += 1
+            now, seq = time_ns(), self._seq
+            line = encode_finite(seq, now, step, metrics)
+            # What `_put` does; calling it would cost a tenth of all this.
+            if seq == self._seq and now < self._chores_due and len(self._unchecked) < _LINES_BEFORE_LAST:
+                self._seq = seq + 1
                 self._unchecked.append(line)
                 try:
                     written = os_write(self._fd, line)
                 except OSError:
                     # Tried again below, where it is counted as dropped and told.
-                    self._seq -= 1
+                    self._seq = seq
                     self._unchecked.pop()
                 else:
                     if written != len(line):
@@ -261,14 +261,23 @@ class JournalWriter:
         self._chores_due = time_ns() + SYNC_EVERY_NS
 
     def _write_line(self, kind: type[KnownEvent], **fields: Any) -> None:
-        line = encode(kind(**{"seq": self._seq, "t": time_ns(), **fields}))
-        self._put(line, [*self._unchecked, line])
+        def build() -> tuple[bytes, list[bytes]]:
+            line = encode(kind(**{"seq": self._seq, "t": time_ns(), **fields}))
+            return line, [*self._unchecked, line]
 
-    def _put(self, line: bytes, unchecked: list[bytes]) -> None:
+        self._put(build)
+
+    def _put(self, build: Callable[[], tuple[bytes, list[bytes]]]) -> None:
         """A line after what is pending, and the lines without a checksum from then on; an OSError changes nothing."""
         self._write_pending()
-        before = self._seq, self._unchecked
-        self._seq, self._unchecked = self._seq + 1, unchecked
+        while True:
+            before = self._seq, self._unchecked
+            line, unchecked = build()
+            # Else a signal handler logged meanwhile, and the line's number is taken.
+            if self._seq == before[0]:
+                break
+        # Counted first: Ctrl-C may strike as the write returns, with the line in the file.
+        self._seq, self._unchecked = before[0] + 1, unchecked
         try:
             self._pending = line[os_write(self._fd, line) :]
         except OSError:
@@ -281,13 +290,15 @@ class JournalWriter:
             self._pending = self._pending[os_write(self._fd, self._pending) :]
 
     def _write_integrity(self) -> None:
-        if not self._unchecked:
-            return
+        if self._unchecked:
+            self._put(self._build_integrity)
+            self._write_pending()
+
+    def _build_integrity(self) -> tuple[bytes, list[bytes]]:
         covered = b"".join(self._unchecked)
         draft = Integrity(seq=self._seq, t=time_ns(), size_bytes=len(covered), crc32=0)
         crc = zlib.crc32(crc_covered(encode(draft)), zlib.crc32(covered))
-        self._put(encode(replace(draft, crc32=crc)), [])
-        self._write_pending()
+        return encode(replace(draft, crc32=crc)), []
 
     def _sync(self) -> None:
         self._chores_due = 0 if self._pending else time_ns() + SYNC_EVERY_NS
