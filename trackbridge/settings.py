@@ -38,7 +38,7 @@ def load_settings(**explicit: Any) -> Settings:
         SettingsError: an unknown name or a value of the wrong type, with where it was set.
     """
     layers = (
-        ("pyproject.toml [tool.trackbridge]", _from_pyproject(Path.cwd())),
+        ("pyproject.toml [tool.trackbridge]", _from_pyproject()),
         ("environment", _from_environment(os.environ)),
         ("argument", {name: value for name, value in explicit.items() if value is not None}),
     )
@@ -79,7 +79,12 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {names[key]: value for key, value in environ.items() if key in names and value != ""}
 
 
-def _from_pyproject(folder: Path) -> dict[str, Any]:
+def _from_pyproject() -> dict[str, Any]:
+    try:
+        folder = Path.cwd()
+    except OSError:
+        # The current folder was deleted; nothing is above it.
+        return {}
     for candidate in (folder, *folder.parents):
         path = candidate / "pyproject.toml"
         try:

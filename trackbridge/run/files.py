@@ -6,10 +6,12 @@ import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from trackbridge.journal.kept import KEPT_NAME, write_manifest
 from trackbridge.journal.paths import new_id
+from trackbridge.journal.sampling import sampled_sha256
 
 _log = logging.getLogger(__name__)
 _HASH_BLOCK = 1 << 20
@@ -77,13 +79,24 @@ def digest(path: Path) -> tuple[int, str]:
     Raises:
         OSError: it cannot be read.
     """
+    return size_bytes(path), _digest(path, _sha256)
+
+
+def sampled_digest(path: Path) -> str:
+    """The same without the size and from samples of each file, which takes no longer for a large one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _digest(path, sampled_sha256)
+
+
+def _digest(path: Path, digest_of: Callable[[Path], str]) -> str:
     if path.is_file():
-        return path.stat().st_size, _sha256(path)
-    total, lines = 0, []
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        total += file.stat().st_size
-        lines.append(f"{file.relative_to(path).as_posix()}\0{_sha256(file)}\n")
-    return total, hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        return digest_of(path)
+    inside = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = (f"{file.relative_to(path).as_posix()}\0{digest_of(file)}\n" for file in inside)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _sha256(path: Path) -> str:
