@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import dataclasses
 import enum
@@ -12,7 +13,7 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -147,6 +148,8 @@ Point = collections.namedtuple("Point", "x y")
         (SecretStr("swordfish"), "SecretStr('**********')"),
         (Point(1, 2), [1, 2]),
         (MappingProxyType({"a": 1}), {"a": 1}),
+        (SimpleNamespace(a=1), {"a": 1}),
+        (argparse.Namespace(lr=2e-5), {"lr": 2e-5}),
         (collections.OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
         (date(2024, 1, 2), "2024-01-02"),
         (datetime(2024, 1, 2, 3, tzinfo=timezone.utc), "2024-01-02T03:00:00+00:00"),
@@ -252,7 +255,7 @@ def test_mappings_dataclasses_and_models_are_objects(value: object) -> None:
 
 @pytest.mark.parametrize("value", [3, "a", None, [("a", 1)], Optimizer, np.zeros(3)])
 def test_other_things_are_no_objects(value: object) -> None:
-    with pytest.raises(MisuseError, match=r"config is .*; expected a mapping, a dataclass, a pydantic model or an argparse"):
+    with pytest.raises(MisuseError, match=r"config is .*; expected a mapping, a dataclass, a pydantic model or an"):
         as_json_object("config", value)
 
 
