@@ -10,9 +10,9 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from trackbridge.errors import SettingsError, nearest
 
@@ -24,7 +24,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    root: Path = Field(Path("trackbridge-runs"), description="the folder that holds all projects")
+    root: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        Path("trackbridge-runs"), description="the folder that holds all projects"
+    )
     strict: bool = Field(False, description="raise when the disk refuses a line, instead of counting it")
     capture_environment: bool = Field(True, description="record packages, git state and hardware at the start")
     patch_limit_bytes: int = Field(1_000_000, ge=0, description="largest uncommitted git diff that is kept")
@@ -107,5 +109,5 @@ def _table_of_ours(path: Path, text: str) -> dict[str, Any]:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
     if isinstance(table.get("root"), str):
         # A relative root in a file means "beside that file", wherever the command is run from.
-        table = {**table, "root": path.parent / table["root"]}
+        table = {**table, "root": path.parent / Path(table["root"]).expanduser()}
     return dict(table)

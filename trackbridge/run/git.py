@@ -19,19 +19,10 @@ TIMEOUT_S = 0.3
 MAX_UNTRACKED = 50
 _CONFIG = ("core.fsmonitor=false", "core.quotePath=false", "diff.noprefix=false", "diff.mnemonicPrefix=false")
 _QUESTIONS = {
-    "state": ["rev-parse", "HEAD", "--abbrev-ref", "HEAD", "--show-toplevel"],
-    "diff": ["diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--binary"],
-    "untracked": [
-        "ls-files",
-        "-z",
-        "--others",
-        "--exclude-standard",
-        "--directory",
-        "--no-empty-directory",
-        "--full-name",
-        ":/",
-    ],
-    "remote": ["config", "--get", "remote.origin.url"],
+    "state": "rev-parse HEAD --abbrev-ref HEAD --show-toplevel",
+    "diff": "diff HEAD --no-color --no-ext-diff --no-textconv --binary",
+    "untracked": "ls-files -z --others --exclude-standard --directory --no-empty-directory --full-name :/",
+    "remote": "config --get remote.origin.url",
 }
 
 
@@ -43,8 +34,8 @@ class Git:
         self._error: OSError | None = None
         self._asked: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            for name, arguments in _QUESTIONS.items():
-                self._asked[name] = _ask(arguments)
+            for name, question in _QUESTIONS.items():
+                self._asked[name] = _ask(question.split())
         except OSError as error:
             self._error = error
 

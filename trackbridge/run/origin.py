@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackbridge.errors import MisuseError
 from trackbridge.events.values import as_label, clean_text
+from trackbridge.journal.kept import changed_files
 from trackbridge.journal.paths import is_run_id, new_id, run_folder
 from trackbridge.journal.sidecar import read_sidecar
 from trackbridge.run.ranks import Rank, agree_on
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ def find_origin(
     if not checkpoint.is_dir():
         raise MisuseError(f"resume_from {str(checkpoint)!r} is no directory; pass a checkpoint, or None to start anew")
     where = clean_text(str(checkpoint.resolve()))
+    _tell_changes(checkpoint)
     sidecar = read_sidecar(checkpoint)
     if sidecar is None or not is_run_id(sidecar.run_id):
         return Origin(new, label or f"run-{new[-8:]}", root, checkpoint=where)
@@ -71,6 +76,21 @@ def agreed(origin: Origin, rank: Rank, *, has_given_id: bool) -> Origin:
             " or pass the same run_id to every rank"
         )
     return told or origin
+
+
+def _tell_changes(checkpoint: Path) -> None:
+    try:
+        changed = changed_files(checkpoint)
+    except OSError:
+        # Whoever loads the checkpoint will say so.
+        return
+    if changed:
+        _log.warning(
+            "%s is no longer what was kept: %s changed. Something saved into the original folder again, and both"
+            " shared their bytes.",
+            checkpoint,
+            ", ".join(changed),
+        )
 
 
 def _where_it_lies(project: str, run_id: str, root: Path, recorded: Path) -> Path:
