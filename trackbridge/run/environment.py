@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -68,7 +67,7 @@ def _python() -> dict[str, Any]:
 
 
 def _host() -> dict[str, Any]:
-    return {"name": socket.gethostname(), "system": platform.system(), "release": platform.release()}
+    return {"name": platform.node(), "system": platform.system(), "release": platform.release()}
 
 
 def _command() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import platform
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -138,7 +138,7 @@ def _open_journal(path: Path, origin: Origin, rank: Rank, *, strict: bool) -> Jo
         "run_id": origin.run_id,
         "session_id": origin.session_id,
         "role": "main" if rank.rank == 0 else "rank",
-        "host": clean_text(socket.gethostname()),
+        "host": clean_text(platform.node()),
         "boot_id": boot_id(),
         "pid": os.getpid(),
         "pid_started": started_s(os.getpid()),

@@ -7,6 +7,7 @@ Misuse raises at once, with the value and the fix. Trouble with the disk never r
 from __future__ import annotations
 
 import hashlib
+import math
 import traceback as traceback_module
 from collections.abc import Mapping
 from pathlib import Path
@@ -106,14 +107,20 @@ class Run:
         scalars: dict[str, float] = {}
         media: dict[str, Media] = {}
         for name, value in metrics.items():
-            check_metric_name(name)
-            if (found := as_media(value)) is None:
+            if name not in self._names:
+                check_metric_name(name)
+            if type(value) is float:
+                scalars[name] = value
+            elif (found := as_media(value)) is None:
                 scalars[name] = as_scalar(name, value)
             else:
                 media[name] = found
-        if scalars:
-            self.append(MetricsLogged, step=step, metrics=scalars, epoch=epoch)
-            self._names.update(scalars)
+        self._require_open("log")
+        if scalars and epoch is None and all(map(math.isfinite, scalars.values())):
+            self._journal.append_finite(step, scalars)
+        elif scalars:
+            self._journal.append(MetricsLogged, step=step, metrics=scalars, epoch=epoch)
+        self._names.update(scalars)
         if media:
             self._log_media(media, step)
 
@@ -250,7 +257,6 @@ class Run:
         self._journal.append(kind, **fields)
 
     def _log_media(self, media: Mapping[str, Media], step: int) -> None:
-        self._require_open("log")
         for name, item in media.items() if self.is_recording else ():
             encoded = item.encode()
             sha256 = hashlib.sha256(encoded.content).hexdigest()
