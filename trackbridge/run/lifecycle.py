@@ -17,6 +17,7 @@ from trackbridge.events.redact import mask_text
 from trackbridge.events.values import as_json_object, as_label, as_labels, as_text, clean_text, shown
 from trackbridge.journal.paths import files_folder, journal_files, run_folder
 from trackbridge.journal.process import boot_id, started_s
+from trackbridge.journal.reader import read_opening
 from trackbridge.journal.writer import JournalWriter
 from trackbridge.run import endings
 from trackbridge.run.environment import capture, fingerprints
@@ -75,7 +76,7 @@ def start_run(
     path = run_folder(origin.root, project, origin.run_id)
     if ranks == "0" and rank.rank != 0:
         return _enter(Run(run_id=origin.run_id, project=project, name=origin.name, path=path, journal=Nowhere()))
-    is_new = not journal_files(path)
+    is_new = not _has_begun(path)
     journal = _open_journal(path, origin, rank, strict=settings.strict)
     run = Run(run_id=origin.run_id, project=project, name=origin.name, path=path, journal=journal)
     endings.watch(run)
@@ -120,6 +121,12 @@ def _datasets(data: object) -> Mapping[str, Any]:
         told = shown(data)
         raise MisuseError(f"data is {told}; expected a mapping of names to datasets: data={{'train': {told}}}")
     return data
+
+
+def _has_begun(folder: Path) -> bool:
+    # With ranks="all" another rank may be faster than rank 0, which alone says that the run began.
+    openings = map(read_opening, journal_files(folder))
+    return any(opening is not None and opening.role != "rank" for opening in openings)
 
 
 def _begin(run: Run, origin: Origin, description: Mapping[str, Any], *, is_new: bool) -> None:
