@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from crash_kit import SIGNALS, STATUS_LEFT, crash
+from crash_kit import SIGNALS, STATUS_LEFT, Crash, crash
 
 from trackbridge.events.models import MetricsLogged, RunFinished
 from trackbridge.journal.paths import run_folders
@@ -37,10 +38,13 @@ def test_nothing_acknowledged_is_lost_and_the_status_is_true(
 
 @pytest.mark.parametrize("ending", ["SIGTERM", "SIGINT"])
 def test_a_signal_in_a_tight_loop_leaves_a_whole_journal_each_time(tmp_path: Path, ending: str) -> None:
-    for trial in range(20):
-        died = crash(tmp_path / str(trial), pace="unpaced", ending=ending, lives_s=0.01 + trial / 1000)
+    def die(trial: int) -> Crash:
+        return crash(tmp_path / str(trial), pace="unpaced", ending=ending, lives_s=0.01 + trial / 1000)
 
-        assert (died.status, died.lost, died.exit_code) == ("killed", 0, -SIGNALS[ending])
+    with ThreadPoolExecutor(4) as pool:
+        deaths = list(pool.map(die, range(20)))
+
+    assert [(died.status, died.lost, died.exit_code) for died in deaths] == [("killed", 0, -SIGNALS[ending])] * 20
 
 
 def run_script(script: str, root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -323,6 +327,50 @@ with tb.start_run('p', root=sys.argv[1]) as run:
     assert finished(tmp_path) == [("finished", 0)]
     (folder,) = run_folders(tmp_path)
     assert [event.metrics for event in events_of(folder, MetricsLogged)] == [{"worker": 1.0}, {"main": 1.0}]
+
+
+def test_a_multiprocessing_child_tells_its_failure_when_it_uses_a_context_manager(tmp_path: Path) -> None:
+    done = run_script(
+        """
+import multiprocessing, sys
+import trackbridge as tb
+def train(root):
+    with tb.start_run('p', root=root):
+        raise ValueError("diverged")
+child = multiprocessing.get_context("fork").Process(target=train, args=(sys.argv[1],))
+child.start()
+child.join()
+sys.exit(child.exitcode)
+""",
+        tmp_path,
+    )
+
+    assert done.returncode == 1
+    assert finished(tmp_path) == [("failed", 1)]
+
+
+def test_a_disk_that_hangs_does_not_keep_a_killed_process_alive(tmp_path: Path) -> None:
+    began_s = time.monotonic()
+    exit_code = run_until_killed(
+        """
+import sys, threading
+import trackbridge as tb
+from trackbridge.journal import writer
+run = tb.start_run('p', root=sys.argv[1])
+def hang(fd):
+    print("ready", flush=True)
+    threading.Event().wait()
+writer._sync_file = hang
+threading.Thread(target=run.log_checkpoint, args=(sys.argv[1],), kwargs={"step": 1}, daemon=True).start()
+threading.Event().wait()
+""",
+        tmp_path,
+        signal.SIGTERM,
+    )
+
+    assert exit_code == -signal.SIGTERM
+    assert time.monotonic() - began_s < 20
+    assert finished(tmp_path) == []
 
 
 def test_a_thread_that_logs_while_the_run_is_finished_is_told(tmp_path: Path) -> None:

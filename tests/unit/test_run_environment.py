@@ -352,6 +352,17 @@ def test_looking_for_gpus_does_not_start_cuda(tmp_path: Path) -> None:
     assert not torch.cuda.is_initialized()
 
 
+def test_gpus_are_read_off_the_drivers_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for bus in ("0000:3b:00.0", "0000:5e:00.0"):
+        (tmp_path / "gpus" / bus).mkdir(parents=True)
+        (tmp_path / "gpus" / bus / "information").write_text(
+            f"Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 42\nBus Location: \t {bus}\n"
+        )
+    monkeypatch.setattr(environment, "_NVIDIA_DRIVER", tmp_path)
+
+    assert capture(tmp_path / "files", patch_limit_bytes=0)["gpu"] == ["NVIDIA H100 80GB HBM3"] * 2
+
+
 def test_capturing_can_be_turned_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKBRIDGE_CAPTURE_ENVIRONMENT", "false")
 

@@ -32,6 +32,7 @@ from trackbridge.journal.process import started_s
 INTEGRITY_EVERY_LINES = 4000
 _LINES_BEFORE_LAST = INTEGRITY_EVERY_LINES - 1
 SYNC_EVERY_NS = 5_000_000_000
+DEATH_TIMEOUT_S = 2.0
 _CLOSED = -1
 
 _log = logging.getLogger(__name__)
@@ -211,10 +212,10 @@ class JournalWriter:
     def end_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
         """The same for a process about to die by a signal, but keep the lock, so that nobody writes after it.
 
-        Whoever logs meanwhile waits for a death that is near.
+        Whoever logs meanwhile waits for a death that is near. A disk that hangs must not keep the process alive.
         """
-        self._lock.acquire()
-        self._write_end(kind, fields)
+        if self._lock.acquire(timeout=DEATH_TIMEOUT_S):
+            self._write_end(kind, fields)
 
     def _write_end(self, kind: type[KnownEvent], fields: dict[str, Any]) -> None:
         if self._may_end:

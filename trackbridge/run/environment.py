@@ -23,6 +23,7 @@ from trackbridge.run.git import Git
 from trackbridge.settings import reproducibility_variables
 
 WHOLE_DIGEST_LIMIT_BYTES = 100_000_000
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 _DIST_INFO = re.compile(r"(?P<name>[\w.]+)-(?P<version>[^-]+)(-py[\d.]+)?\.(dist|egg)-info")
 
 
@@ -111,7 +112,7 @@ def _gpus() -> list[str]:
     if torch is not None and torch.cuda.is_initialized():
         return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     # nvidia-smi takes a second; the driver lists its devices as files.
-    models = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    models = sorted(_NVIDIA_DRIVER.glob("gpus/*/information"))
     lines = (line for path in models for line in path.read_text().splitlines())
     return [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
 
