@@ -46,6 +46,11 @@ def files_folder(folder: Path) -> Path:
     return folder / FILES_FOLDER
 
 
+def kept_folder(folder: Path, step: int) -> Path:
+    """The run's own copy of its checkpoint at a step, whether there is one or not."""
+    return files_folder(folder) / "checkpoints" / f"step-{step}"
+
+
 def journal_files(folder: Path) -> list[Path]:
     """The journals in a run folder, oldest writer first; empty when there are none."""
     return sorted(folder.glob(JOURNAL_GLOB))

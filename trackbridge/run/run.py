@@ -40,7 +40,7 @@ from trackbridge.events.values import (
     clean_text,
     shown,
 )
-from trackbridge.journal.paths import files_folder
+from trackbridge.journal.paths import kept_folder
 from trackbridge.journal.sidecar import Sidecar, write_sidecar
 from trackbridge.run import files
 from trackbridge.run.media import Media, as_media
@@ -184,7 +184,7 @@ class Run:
         except OSError as error:
             self._journal.tell(error)
         if keep:
-            kept = files.keep_folder(folder, files_folder(self.path) / "checkpoints" / f"step-{at}")
+            kept = files.keep_folder(folder, kept_folder(self.path, at))
         self.append(
             CheckpointSaved,
             step=at,
