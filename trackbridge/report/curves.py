@@ -10,7 +10,7 @@ import numpy as np
 from trackbridge.comparison.align import group_curve
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.report.chart import Band, Chart, Line
-from trackbridge.report.text import number_text
+from trackbridge.report.text import counted, number_text
 from trackbridge.store.records import RunRecord, Series
 
 
@@ -50,5 +50,4 @@ def _told(comparison: Comparison, metric: str) -> Iterator[str]:
     for group in comparison.metrics[metric].groups:
         scores = group.scores
         spread = f", sd {number_text(scores.sd, 2)}" if scores.sd is not None else ""
-        runs = f"{scores.n} run" + ("" if scores.n == 1 else "s")
-        yield f"{group.label}: {comparison.at} {number_text(scores.mean)}{spread} over {runs}"
+        yield f"{group.label}: {comparison.at} {number_text(scores.mean)}{spread} over {counted(scores.n, 'run')}"

@@ -14,7 +14,7 @@ from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
 from trackbridge.comparison.groups import seeds_text
 from trackbridge.comparison.scores import At, GroupScore, MetricComparison, Point
-from trackbridge.report.text import mean_text, number_text, value_text
+from trackbridge.report.text import counted, mean_text, number_text, value_text
 from trackbridge.store.records import RunRecord, Seeds
 
 Importance: TypeAlias = Literal["essential", "useful", "extra"]
@@ -59,12 +59,11 @@ _KIND = Column("kind")
 
 def title_text(comparison: Comparison) -> str:
     """What is compared: `cola / lr-study: 8 runs in 2 groups`."""
-    runs = f"{len(comparison.runs)} run" + ("" if len(comparison.runs) == 1 else "s")
     projects = ", ".join(sorted({run.project for run in comparison.runs}))
     studies = {run.group for run in comparison.runs}
     study = studies.pop() if len(studies) == 1 else None
     groups = f" in {len(comparison.groups)} groups" if len(comparison.groups) > 1 else ""
-    return f"{projects}{f' / {study}' if study else ''}: {runs}{groups}"
+    return f"{projects}{f' / {study}' if study else ''}: {counted(len(comparison.runs), 'run')}{groups}"
 
 
 def subtitle_text(comparison: Comparison) -> str:
