@@ -51,6 +51,17 @@ def kept_folder(folder: Path, step: int) -> Path:
     return files_folder(folder) / "checkpoints" / f"step-{step}"
 
 
+def draft_path(path: Path) -> Path:
+    """A new name beside a path, under which a process writes what gets that path once it is whole."""
+    return path.with_name(f".{path.name}.{new_id()}")
+
+
+def is_draft(path: Path) -> bool:
+    """True for a name that `draft_path` gives."""
+    start, _, suffix = path.name.rpartition(".")
+    return start.startswith(".") and is_run_id(suffix)
+
+
 def journal_files(folder: Path) -> list[Path]:
     """The journals in a run folder, oldest writer first; empty when there are none."""
     return sorted(folder.glob(JOURNAL_GLOB))

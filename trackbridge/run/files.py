@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trackbridge.journal.kept import KEPT_NAME, write_manifest
-from trackbridge.journal.paths import new_id
+from trackbridge.journal.paths import draft_path
 from trackbridge.journal.sampling import sampled_sha256
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def write_once(path: Path, content: bytes) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{new_id()}")
+    draft = draft_path(path)
     try:
         draft.write_bytes(content)
         draft.replace(path)
@@ -43,7 +43,7 @@ def keep_folder(source: Path, target: Path) -> Path | None:
     written once. A folder without a step in its name (`best`) is saved to again and again, so it is copied.
     """
     is_written_once = source.name.rpartition("-")[2] == target.name.rpartition("-")[2]
-    draft = target.with_name(f".{target.name}.{new_id()}")
+    draft = draft_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         place = _link_or_copy if is_written_once else shutil.copy2

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from trackbridge.errors import MisuseError, NotFoundError, nearest
+from trackbridge.journal.tail import Tail
 from trackbridge.settings import load_settings
 from trackbridge.store.curves import DEFAULT_PIXELS, Curve
 from trackbridge.store.index import Index, IndexTrouble
@@ -89,6 +90,10 @@ class Store:
             known = nearest(selector, [record.name for record in records])
             raise NotFoundError(f"no run below {self.root} has the id or name {selector!r}{known}")
         raise NotFoundError(f"{selector!r} could be {len(found)} runs; pass an id: {_candidates(found)}")
+
+    def tail(self, run: RunRecord) -> Tail:
+        """Follows what is written to the run's journals: its `read_new()` gives every event once, from the first on."""
+        return Tail(Path(run.path))
 
     def projects(self) -> list[str]:
         """The names of the projects that have runs, in alphabetical order."""
