@@ -98,4 +98,4 @@ def test_a_draft_lies_beside_its_target_and_is_known_again() -> None:
 
     assert draft.parent == target.parent
     assert is_draft(draft)
-    assert not any(is_draft(Path(name)) for name in ("table.json", ".hidden", ".trackbridge-kept.json", "a." + "0" * 32))
+    assert not any(is_draft(Path(name)) for name in ("table.json", ".hidden", ".kept.json", "a." + "0" * 32))
