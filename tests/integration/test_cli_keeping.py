@@ -106,6 +106,24 @@ def test_doctor_takes_any_level(root: Path, capsys: Capture, place: str) -> None
     assert "1 journal, " in call(capsys, "doctor", places[place]).out
 
 
+def test_a_kept_checkpoint_that_was_overwritten_is_located(root: Path, capsys: Capture, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint-5"
+    checkpoint.mkdir()
+    (checkpoint / "optimizer.pt").write_bytes(b"of this run")
+    with tb.start_run("cola") as run:
+        run.log_checkpoint(checkpoint, step=5, keep=True)
+    before = call(capsys, "doctor")
+    (checkpoint / "optimizer.pt").write_bytes(b"of another run")
+
+    done = call(capsys, "doctor", "--json")
+
+    assert before.code == 0
+    assert done.code == 1
+    (problem,) = json.loads(done.out)["problems"]
+    assert problem["file"] == str(run.path / "files" / "checkpoints" / "step-5" / "optimizer.pt")
+    assert problem["reason"] == "no longer what it was when the checkpoint was kept"
+
+
 def test_doctor_of_nothing_is_not_found(root: Path, capsys: Capture, tmp_path: Path) -> None:
     assert call(capsys, "doctor", tmp_path).code == 3
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from trackbridge.errors import NotFoundError
 from trackbridge.events.models import EventsDropped, Integrity
-from trackbridge.journal.paths import JOURNAL_GLOB
+from trackbridge.journal.kept import changed_files
+from trackbridge.journal.paths import FILES_FOLDER, JOURNAL_GLOB
 from trackbridge.journal.reader import read_blocks
 from trackbridge.store.records import Problem
 
@@ -32,6 +33,8 @@ class Health:
 def examine(place: Path) -> Health:
     """The health of all journals at or below a place: a root, a project, a run folder or one file.
 
+    Kept checkpoints that changed, through the hard links they share with an original, are problems too.
+
     Raises:
         NotFoundError: there is no journal.
     """
@@ -41,6 +44,8 @@ def examine(place: Path) -> Health:
             _examine_file(file, health)
         except OSError as error:
             health.problems.append(Problem(str(file), 0, 0, f"cannot be read: {error.strerror or error}"))
+    for checkpoint in sorted(place.rglob(f"{FILES_FOLDER}/checkpoints/step-*")) if place.is_dir() else ():
+        _examine_kept(checkpoint, health)
     return health
 
 
@@ -69,3 +74,13 @@ def _examine_file(file: Path, health: Health) -> None:
     size = file.stat().st_size
     health.n_bytes += size
     health.n_unchecked_bytes += n_unchecked_bytes + max(0, size - end)
+
+
+def _examine_kept(checkpoint: Path, health: Health) -> None:
+    try:
+        changed = changed_files(checkpoint)
+    except OSError as error:
+        health.problems.append(Problem(str(checkpoint), 0, 0, f"cannot be read: {error.strerror or error}"))
+        return
+    reason = "no longer what it was when the checkpoint was kept"
+    health.problems += [Problem(str(checkpoint / name), 0, 0, reason) for name in changed]
