@@ -24,7 +24,7 @@ ALLOWED = {
     "report": {"errors", "events", "store", "comparison", "report"},
     "integrations": BASE | {"events", "journal", "run", "integrations"},
     "finetune": BASE | {"events", "journal", "run", "store", "comparison", "report", "integrations", "finetune"},
-    "cli": BASE | {"events", "journal", "store", "comparison", "report", "finetune", "cli"},
+    "cli": BASE | {"events", "store", "comparison", "report", "finetune", "cli"},
     "testing": BASE | {"events", "journal", "run", "store", "comparison", "testing"},
 }
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "wandb", "comet_ml", "neptune"}

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from trackbridge.errors import SettingsError, nearest
 
@@ -36,7 +36,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    root: Path = Field(Path("trackbridge-runs"), description="the folder that holds all projects")
+    root: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        Path("trackbridge-runs"), description="the folder that holds all projects"
+    )
     strict: bool = Field(False, description="raise when the disk refuses a line, instead of counting it")
     capture_environment: bool = Field(True, description="record packages, git state and hardware at the start")
     patch_limit_bytes: int = Field(1_000_000, ge=0, description="largest uncommitted git diff that is kept")
@@ -56,7 +58,7 @@ def load_settings(**explicit: Any) -> Settings:
         SettingsError: an unknown name or a value of the wrong type, with where it was set.
     """
     layers = (
-        ("pyproject.toml [tool.trackbridge]", _from_pyproject(Path.cwd())),
+        ("pyproject.toml [tool.trackbridge]", _from_pyproject()),
         ("environment", _from_environment(os.environ)),
         ("argument", {name: value for name, value in explicit.items() if value is not None}),
     )
@@ -122,7 +124,12 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {names[key]: value for key, value in environ.items() if key in names and value != ""}
 
 
-def _from_pyproject(folder: Path) -> dict[str, Any]:
+def _from_pyproject() -> dict[str, Any]:
+    try:
+        folder = Path.cwd()
+    except OSError:
+        # The current folder was deleted; nothing is above it.
+        return {}
     for candidate in (folder, *folder.parents):
         path = candidate / "pyproject.toml"
         try:
@@ -143,7 +150,7 @@ def _table_of_ours(path: Path, text: str) -> dict[str, Any]:
         table = tomllib.loads(text).get("tool", {}).get("trackbridge", {})
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
-    if "root" in table:
+    if isinstance(table.get("root"), str):
         # A relative root in a file means "beside that file", wherever the command is run from.
-        table = {**table, "root": path.parent / table["root"]}
+        table = {**table, "root": path.parent / Path(table["root"]).expanduser()}
     return dict(table)

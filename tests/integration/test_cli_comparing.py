@@ -30,7 +30,7 @@ def test_diff_shows_differences_only(root: Path, capsys: Capture) -> None:
 
     rows = {row.split()[0]: row.split()[1:] for row in out.splitlines() if row.startswith(("script.", "seeds."))}
     assert rows == {"script.lr": ["1e-05", "2e-05"], "seeds.dropout": ["0", "1"]}
-    assert "volatile ones are hidden" in out
+    assert "volatile hidden (--all)" in out
 
 
 def test_diff_all_shows_volatile_keys(root: Path, capsys: Capture) -> None:

@@ -12,6 +12,7 @@ from cli_kit import call, record
 import trackbridge as tb
 from trackbridge.events.models import EventsDropped
 from trackbridge.journal.codec import encode
+from trackbridge.journal.paths import draft_path
 
 Capture = pytest.CaptureFixture[str]
 
@@ -41,8 +42,8 @@ def test_whole_journals_are_healthy(root: Path, capsys: Capture) -> None:
     done = call(capsys, "doctor")
 
     assert done.code == 0
-    assert "1 journals" in done.out
-    assert "1 checksums verified: 0 problems" in done.out
+    assert "1 journal, " in done.out
+    assert "1 checksum compared: 0 problems" in done.out
 
 
 def test_a_damaged_line_is_located(root: Path, capsys: Capture) -> None:
@@ -70,6 +71,19 @@ def test_a_flipped_bit_in_a_number_breaks_the_checksum(root: Path, capsys: Captu
     assert "checksum" in done.out
 
 
+def test_bytes_that_no_checksum_covers_are_told(root: Path, capsys: Capture) -> None:
+    file = journal(root, record(root, "a"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-10])
+
+    done = call(capsys, "doctor", "--json")
+
+    # A torn last line may still be in the making, and so does not count as a problem.
+    assert done.code == 0
+    assert json.loads(done.out)["n_unchecked_bytes"] == len(whole) - 10
+    assert "covered by none" in call(capsys, "doctor").out
+
+
 def test_events_that_were_never_written_are_a_problem(root: Path, capsys: Capture) -> None:
     file = journal(root, record(root, "a"))
     n_events = file.read_bytes().count(b"\n")
@@ -89,7 +103,25 @@ def test_doctor_takes_any_level(root: Path, capsys: Capture, place: str) -> None
     run_id = record(root, "a")
     places = {"root": root, "project": root / "cola", "run": folder(root, run_id), "journal": journal(root, run_id)}
 
-    assert "1 journals" in call(capsys, "doctor", places[place]).out
+    assert "1 journal, " in call(capsys, "doctor", places[place]).out
+
+
+def test_a_kept_checkpoint_that_was_overwritten_is_located(root: Path, capsys: Capture, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint-5"
+    checkpoint.mkdir()
+    (checkpoint / "optimizer.pt").write_bytes(b"of this run")
+    with tb.start_run("cola") as run:
+        run.log_checkpoint(checkpoint, step=5, keep=True)
+    before = call(capsys, "doctor")
+    (checkpoint / "optimizer.pt").write_bytes(b"of another run")
+
+    done = call(capsys, "doctor", "--json")
+
+    assert before.code == 0
+    assert done.code == 1
+    (problem,) = json.loads(done.out)["problems"]
+    assert problem["file"] == str(run.path / "files" / "checkpoints" / "step-5" / "optimizer.pt")
+    assert problem["reason"] == "no longer what it was when the checkpoint was kept"
 
 
 def test_doctor_of_nothing_is_not_found(root: Path, capsys: Capture, tmp_path: Path) -> None:
@@ -179,7 +211,7 @@ def test_gc_never_leaves_the_run_folder(root: Path, capsys: Capture, tmp_path: P
 def test_gc_deletes_old_leftovers_but_no_young_ones(root: Path, capsys: Capture) -> None:
     files = folder(root, record(root, "a")) / "files"
     files.mkdir(exist_ok=True)
-    old, young = files / ".table.json.123", files / ".table.json.456"
+    old, young = draft_path(files / "table.json"), draft_path(files / "table.json")
     empty, interrupted = root / "cola" / ("0" * 32), root / "cola" / ".removing-x"
     for path in (old, young):
         path.write_bytes(b"draft")

@@ -255,3 +255,16 @@ def test_python_m_trackbridge_is_the_command() -> None:
     done = call_apart("--version")
 
     assert (done.code, done.out) == (0, f"trackbridge {tb.__version__}\n")
+
+
+def test_show_lists_media_and_artifacts(root: Path, capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"twelve bytes")
+    with tb.start_run("cola", name="a-run", root=root) as run:
+        for step in (10, 20):
+            run.log({"eval/confusion": tb.Table(["label", "n"], [["good", step]])}, step=step)
+        run.log_artifact(tmp_path / "notes.txt", type="notes")
+
+    out = call(capsys, "show", "a-run").out
+
+    assert re.search(r"^eval/confusion +table +2 +20 +files/media/\w+\.json$", out, re.MULTILINE)
+    assert re.search(rf"^notes\.txt +notes +12 B +{re.escape(str(tmp_path / 'notes.txt'))}$", out, re.MULTILINE)

@@ -107,17 +107,19 @@ def test_a_full_disk_stops_no_training_and_the_journal_tells_what_it_cost(small_
         log_steps(run, range(300, 310))
 
     events = events_of(run)
-    steps, [dropped] = steps_in(events), dropped_in(events)
+    steps, dropped = steps_in(events), dropped_in(events)
     assert steps[:10] == list(range(10))
     assert steps[-10:] == list(range(300, 310))
-    assert dropped.counts == {"metrics_logged": 310 - len(steps)}
-    assert dropped.reason == "ENOSPC"
-    assert full_ns <= dropped.since_t < dropped.t
+    # A file system may find another block now and then, so the disk may be full more than once.
+    assert sum(event.counts["metrics_logged"] for event in dropped) == 310 - len(steps) > 0
+    assert {event.reason for event in dropped} == {"ENOSPC"}
+    assert all(full_ns <= event.since_t < event.t for event in dropped)
     [message] = warned(caplog)
     assert str(run.path) in message
     assert "No space left on device (ENOSPC)" in message
     record = tb.open_store(small_disk).run(run.run_id)
-    assert (record.status, record.problems, record.dropped) == ("finished", (), dropped.counts)
+    assert (record.status, record.problems) == ("finished", ())
+    assert record.dropped == {"metrics_logged": 310 - len(steps)}
 
 
 def test_lines_torn_by_a_disk_that_fills_again_and_again_are_finished(small_disk: Path, monkeypatch) -> None:
@@ -195,7 +197,7 @@ def test_room_that_comes_only_at_the_end_is_used_to_tell_what_was_dropped(small_
     run.finish()
 
     events = events_of(run)
-    assert dropped_in(events)[0].counts["metrics_logged"] == 100 - len(steps_in(events))
+    assert sum(event.counts["metrics_logged"] for event in dropped_in(events)) == 100 - len(steps_in(events)) > 0
     assert isinstance(events[-2], RunFinished)
     assert isinstance(events[-1], Integrity)
 

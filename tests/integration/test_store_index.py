@@ -138,6 +138,8 @@ def test_deleted_runs_and_journals_vanish(tmp_path: Path) -> None:
     assert path.exists()
     with pytest.raises(LookupError, match="was deleted or changed"):
         record.series("loss")
+    with pytest.raises(LookupError, match="was deleted or changed"):
+        store.curve(record, "loss")
 
 
 def test_resumed_session_appears_in_a_run_that_was_read_before(tmp_path: Path) -> None:

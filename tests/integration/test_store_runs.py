@@ -220,6 +220,15 @@ def test_moved_root_is_read_where_it_is_now(tmp_path: Path) -> None:
     assert open_store(tmp_path / "after").run("a").path.startswith(str(tmp_path / "after"))
 
 
+def test_curve_of_a_run_of_another_store_is_told(tmp_path: Path) -> None:
+    recorded(tmp_path / "one")
+    recorded(tmp_path / "two")
+    run = open_store(tmp_path / "two").run("a")
+
+    with pytest.raises(MisuseError, match="ask the store it came from"):
+        open_store(tmp_path / "one").curve(run, "loss")
+
+
 def test_curve_of_an_unknown_metric_or_of_no_width_is_told(tmp_path: Path) -> None:
     recorded(tmp_path)
     store = open_store(tmp_path)

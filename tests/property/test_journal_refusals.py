@@ -177,3 +177,35 @@ def test_a_keyboard_interrupt_as_a_write_returns_leaves_a_sound_journal(folder, 
     read = read_file(writer.path)
     assert read.problems == []
     assert len([event for event in read.events if isinstance(event, MetricsLogged)]) == 10
+
+
+@given(strikes=st.lists(st.booleans(), max_size=40), every=st.sampled_from([5, 4000]))
+@example(strikes=[True] * 10, every=4000)
+@settings(max_examples=100, deadline=None)
+def test_a_signal_handler_that_logs_in_the_middle_of_a_write_leaves_a_sound_journal(folder, strikes, every) -> None:
+    writer = JournalWriter(folder(), IDENTITY)
+    strikes, n_struck = list(strikes), 0
+
+    def struck_after(function):
+        # Python runs a signal handler when a call returns, in the thread that made the call.
+        def called(*arguments, **named):
+            nonlocal n_struck
+            result = function(*arguments, **named)
+            if strikes and strikes.pop(0):
+                n_struck += 1
+                assert _append_by_turns(writer, n_struck)
+            return result
+
+        return called
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "INTEGRITY_EVERY_LINES", every)
+        for name in ("encode_finite", "encode", "os_write"):
+            patch.setattr(writer_module, name, struck_after(getattr(writer_module, name)))
+        for step in range(10):
+            assert _append_by_turns(writer, step)
+        strikes.clear()
+        writer.close()
+    read = read_file(writer.path)
+    assert read.problems == []
+    assert len([event for event in read.events if isinstance(event, MetricsLogged)]) == 10 + n_struck

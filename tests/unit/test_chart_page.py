@@ -124,6 +124,16 @@ def test_runs_with_little_to_show_still_make_a_page(runs: list[RunRecord]) -> No
     assert all(run.name in page.words for run in runs)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_where_the_leading_metric_was_best_makes_a_page(value: float) -> None:
+    curves = {"eval/mcc": {10: 0.1, 20: 0.5, 30: 0.2}, "train/loss": {10: 1.0, 20: value, 30: 0.5}}
+
+    page = comparison_page(compare([build_run("a", curves=curves)]))
+
+    assert "best 0.5000 at step 20" in page
+    assert "at step 20" in page.partition("train/loss")[2]
+
+
 def test_markdown_tables_survive_pipes_newlines_and_mentions() -> None:
     runs = [build_run(f"a|b\n@octocat {index}", curves={"eval/mcc": [0.5]}) for index in range(2)]
 

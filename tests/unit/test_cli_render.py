@@ -88,7 +88,7 @@ def test_a_diff_says_how_much_is_equal_and_hidden() -> None:
 
     print_diff(found, found.visible, console)
 
-    assert shown(console).strip() == "no difference; 1 keys are equal, 1 volatile ones are hidden (--all)"
+    assert shown(console).strip() == "no difference; 1 key equal, 1 volatile hidden (--all)"
 
 
 def test_a_sparkline_rises_with_its_values() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from trackbridge.comparison import compare
 from trackbridge.comparison.align import group_curve, value_at
-from trackbridge.comparison.scores import aggregate
+from trackbridge.comparison.scores import Point, aggregate
 from trackbridge.errors import MisuseError, NotFoundError
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run, build_series
@@ -230,3 +230,26 @@ def test_the_notebook_table_escapes_names() -> None:
     assert "<b>" not in shown
     assert "<i>" not in shown
     assert "&lt;b&gt;" in shown
+
+
+def test_at_best_every_metric_is_that_of_the_model_the_leading_one_chose() -> None:
+    curves = {"eval/mcc": [0.2, 0.6, 0.5], "test/mcc": [0.1, 0.3, 0.9]}
+    run = build_run("a", curves=curves)
+
+    result = compare([run], metrics=["eval/mcc", "test/mcc"])
+
+    score = result.metrics["test/mcc"].run(run.run_id)
+    assert score is not None
+    assert score.best is not None
+    assert (score.chosen, score.best.value) == (Point(0.3, 2), 0.9)
+    assert result.metrics["test/mcc"].groups[0].scores.mean == 0.3
+    assert result.rows()[0]["test/mcc"] == 0.3
+
+
+def test_a_run_without_a_leading_score_has_no_chosen_value_of_another_metric() -> None:
+    runs = [build_run("a", curves={"eval/mcc": [0.5], "test/mcc": [0.4]}), build_run("b", curves={"test/mcc": [0.9]})]
+
+    result = compare(runs, metrics=["eval/mcc", "test/mcc"])
+
+    scores = result.metrics["test/mcc"]
+    assert [score.chosen for score in scores.runs] == [Point(0.4, 1), None]

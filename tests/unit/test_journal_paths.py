@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from trackbridge.journal import paths
-from trackbridge.journal.paths import is_run_id, journal_file, journal_files, new_id, run_folder, run_folders
+from trackbridge.journal.paths import (
+    draft_path,
+    is_draft,
+    is_run_id,
+    journal_file,
+    journal_files,
+    new_id,
+    run_folder,
+    run_folders,
+)
 
 
 def test_an_id_is_a_uuid_of_version_seven() -> None:
@@ -81,3 +90,12 @@ def test_a_link_that_leads_nowhere_or_to_itself_hides_no_runs(tmp_path: Path) ->
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
     (tmp_path / "cola" / new_id()).symlink_to(tmp_path / "loop")
     assert list(run_folders(tmp_path)) == [run]
+
+
+def test_a_draft_lies_beside_its_target_and_is_known_again() -> None:
+    target = Path("files") / "table.json"
+    draft = draft_path(target)
+
+    assert draft.parent == target.parent
+    assert is_draft(draft)
+    assert not any(is_draft(Path(name)) for name in ("table.json", ".hidden", ".kept.json", "a." + "0" * 32))

@@ -67,3 +67,10 @@ def test_a_folder_without_a_sidecar_has_none(tmp_path: Path) -> None:
 def test_a_sidecar_that_cannot_be_written_raises(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         write_sidecar(tmp_path / "nowhere", SIDECAR)
+
+
+def test_a_sidecar_that_cannot_be_put_in_place_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / SIDECAR_NAME).mkdir()
+    with pytest.raises(OSError, match=SIDECAR_NAME):
+        write_sidecar(tmp_path, SIDECAR)
+    assert [path.name for path in tmp_path.iterdir()] == [SIDECAR_NAME]

@@ -48,7 +48,7 @@ def test_the_first_line_says_who_writes(tmp_path: Path) -> None:
 def test_a_line_is_in_the_file_when_the_call_returns(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, IDENTITY)
     for step in range(3):
-        assert writer.append_metrics(step, {"loss": 0.5}, None)
+        assert writer.append_finite(step, {"loss": 0.5})
         assert writer.path.read_bytes().endswith(b'"step":%d,"metrics":{"loss":0.5}}\n' % step)
     assert writer.append(TagsSet, tags=["a"])
     assert writer.path.read_bytes().endswith(b'"tags":["a"]}\n')
@@ -58,7 +58,7 @@ def test_a_line_is_in_the_file_when_the_call_returns(tmp_path: Path) -> None:
 def test_an_integrity_line_stands_after_every_four_thousand_lines_and_at_the_end(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, IDENTITY)
     for step in range(2 * INTEGRITY_EVERY_LINES):
-        writer.append_metrics(step, {"loss": 0.5}, None)
+        writer.append_finite(step, {"loss": 0.5})
     writer.append(RunFinished, status="finished")
     writer.close()
     events = read_file(writer.path).events
@@ -96,7 +96,7 @@ def test_nothing_new_makes_no_integrity_line(tmp_path: Path) -> None:
 def test_data_is_synced_at_checkpoints_and_at_the_end_not_at_each_call(tmp_path: Path, syncs: list[int]) -> None:
     writer = JournalWriter(tmp_path, IDENTITY)
     for step in range(3000):
-        writer.append_metrics(step, {"loss": 0.5}, None)
+        writer.append_finite(step, {"loss": 0.5})
         writer.append(Heartbeat)
     assert len(syncs) <= 1  # one where writing all that took five seconds
     before = len(syncs)
@@ -116,7 +116,7 @@ def test_data_is_synced_every_five_seconds_by_whatever_is_written_next(
     expected = []
     for second in range(12):
         now_ns = 1_785_000_000_000_000_000 + second * 1_000_000_000
-        writer.append_metrics(second, {"loss": 0.5}, None) if kind == "metrics" else writer.append(Heartbeat)
+        writer.append_finite(second, {"loss": 0.5}) if kind == "metrics" else writer.append(Heartbeat)
         expected.append(second // 5)
         assert len(syncs) == expected[-1]
     writer.close()
@@ -127,7 +127,7 @@ def test_threads_write_whole_lines_in_one_sequence(tmp_path: Path) -> None:
 
     def log(number: int) -> None:
         for step in range(500):
-            writer.append_metrics(step, {f"thread/{number}": float(step)}, None)
+            writer.append_finite(step, {f"thread/{number}": float(step)})
 
     threads = [threading.Thread(target=log, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -153,10 +153,10 @@ def test_a_forked_child_writes_a_journal_of_its_own_in_the_same_session(tmp_path
     writer.append(Heartbeat)
     child = os.fork()
     if child == 0:
-        writer.append_metrics(1, {"from/child": 1.0}, None)
+        writer.append_finite(1, {"from/child": 1.0})
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    writer.append_metrics(2, {"from/parent": 2.0}, None)
+    writer.append_finite(2, {"from/parent": 2.0})
     writer.close()
     reads = [read_file(path) for path in journal_files(tmp_path)]
     assert [read.problems for read in reads] == [[], []]
@@ -197,7 +197,7 @@ def test_an_event_that_cannot_be_encoded_raises_and_leaves_the_journal_sound(tmp
     with pytest.raises(UnicodeEncodeError):
         writer.append(TagsSet, tags=["\ud800"])
     with pytest.raises(UnicodeEncodeError):
-        writer.append_metrics(1, {"\ud800": 1.0}, None)
+        writer.append_finite(1, {"\ud800": 1.0})
     writer.append(Heartbeat)
     writer.close()
     read = read_file(writer.path)

@@ -46,6 +46,21 @@ def test_identity_comes_from_the_first_sessions_start() -> None:
     assert (record.notes, record.tags) == ("first try", ("b", "c"))
 
 
+def test_the_time_between_two_sessions_does_not_count_as_training() -> None:
+    first = ToldJournal().start().log(1, {"train/loss": 1.0})
+    second = resumed(from_step=1, started_s=3600).log(2, {"train/loss": 0.5})
+
+    assert folded(first).duration_s == 2
+    assert folded(first, second).duration_s == 2 + 2
+
+
+def test_time_in_which_two_sessions_ran_counts_once() -> None:
+    first = ToldJournal().start().log(1, {"train/loss": 1.0}).log(2, {"train/loss": 1.0})
+    beside = ToldJournal("beside", started_s=1).tell(RunResumed)
+
+    assert folded(first, beside).duration_s == 3
+
+
 def test_run_without_a_readable_start_is_named_after_its_folder() -> None:
     record = folded(ToldJournal().log(1, {"train/loss": 1.0}))
 

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trackbridge.cli.exits import FOUND_PROBLEMS
-from trackbridge.errors import NotFoundError
 
 if TYPE_CHECKING:
     from trackbridge.report.tables import Table
-
-
-@dataclass(slots=True)
-class Health:
-    """What was read, and every problem as (file, line, offset, reason)."""
-
-    n_files: int = 0
-    n_events: int = 0
-    n_bytes: int = 0
-    n_verified: int = 0
-    problems: list[tuple[Path, int, int, str]] = field(default_factory=list)
+    from trackbridge.store.health import Health
 
 
 def doctor(
@@ -37,60 +24,33 @@ def doctor(
 
     The exit code is 1 when there are problems. Nothing is changed: what can be read stays readable.
     """
+    import dataclasses
+
     from trackbridge.cli import render
-    from trackbridge.report.text import size_text
     from trackbridge.settings import load_settings
+    from trackbridge.store.health import examine
 
     place = path or load_settings().root
-    health = Health()
-    for file in _journals_below(place):
-        _examine(file, health)
+    health = examine(place)
     if as_json:
-        keys = ("file", "line", "offset", "reason")
-        problems = [dict(zip(keys, (str(one[0]), *one[1:]), strict=True)) for one in health.problems]
-        counts = {"files": health.n_files, "events": health.n_events, "bytes": health.n_bytes}
-        render.print_json({**counts, "verified_blocks": health.n_verified, "problems": problems})
+        render.print_json(dataclasses.asdict(health))
     else:
         console = render.make_console()
         if health.problems:
             render.print_table(console, _problems_table(health, place))
-        found = f"{len(health.problems)} problems" if len(health.problems) != 1 else "1 problem"
-        read = f"{health.n_files} journals, {health.n_events} events, {size_text(health.n_bytes)}"
-        style = "bold red" if health.problems else "green"
-        render.print_line(console, f"{read}, {health.n_verified} checksums verified: {found}", style=style)
+        render.print_line(console, _summary(health), style="bold red" if health.problems else "green")
     if health.problems:
         raise typer.Exit(FOUND_PROBLEMS)
 
 
-def _journals_below(place: Path) -> Iterator[Path]:
-    from trackbridge.journal.paths import JOURNAL_GLOB
+def _summary(health: Health) -> str:
+    from trackbridge.report.text import counted, size_text
 
-    if place.is_file():
-        yield place
-        return
-    files = sorted(place.rglob(JOURNAL_GLOB)) if place.is_dir() else []
-    if not files:
-        raise NotFoundError(f"no journal at or below {str(place)!r}: pass a root, a run folder or a journal file")
-    yield from files
-
-
-def _examine(file: Path, health: Health) -> None:
-    from trackbridge.events.models import EventsDropped, Integrity
-    from trackbridge.journal.reader import read_blocks
-
-    health.n_files += 1
-    try:
-        for part in read_blocks(file):
-            health.n_events += len(part.events)
-            health.n_verified += sum(isinstance(event, Integrity) for event in part.events)
-            health.problems += [(file, one.line, one.offset, one.reason) for one in part.problems]
-            for event in part.events:
-                if isinstance(event, EventsDropped):
-                    counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
-                    health.problems.append((file, 0, 0, f"never written: {counts} ({event.reason})"))
-        health.n_bytes += file.stat().st_size
-    except OSError as error:
-        health.problems.append((file, 0, 0, f"cannot be read: {error.strerror or error}"))
+    read = f"{counted(health.n_files, 'journal')}, {counted(health.n_events, 'event')}, {size_text(health.n_bytes)}"
+    checked = f"{counted(health.n_checksums, 'checksum')} compared"
+    if health.n_unchecked_bytes:
+        checked += f", {size_text(health.n_unchecked_bytes)} covered by none"
+    return f"{read}, {checked}: {counted(len(health.problems), 'problem')}"
 
 
 def _problems_table(health: Health, place: Path) -> Table:
@@ -104,11 +64,11 @@ def _problems_table(health: Health, place: Path) -> Table:
     )
     rows = tuple(
         (
-            Cell(str(file.relative_to(place) if place.is_dir() else file)),
-            Cell(str(line) if line else "-"),
-            Cell(str(offset) if line else "-"),
-            Cell(reason, tone="bad"),
+            Cell(str(Path(one.file).relative_to(place)) if place.is_dir() else one.file),
+            Cell(str(one.line) if one.line else "-"),
+            Cell(str(one.offset) if one.line else "-"),
+            Cell(one.reason, tone="bad"),
         )
-        for file, line, offset, reason in health.problems
+        for one in health.problems
     )
     return Table("Problems", columns, rows)

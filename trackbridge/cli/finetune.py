@@ -50,7 +50,7 @@ def _study(plan: Plan, root: Path | None, html: Path | None) -> None:
     from trackbridge.cli.render import make_console, print_line, print_table
     from trackbridge.finetune.display import display_for
     from trackbridge.finetune.tables import chosen_scores_table
-    from trackbridge.report.text import duration_text
+    from trackbridge.report.text import counted, duration_text
 
     try:
         from trackbridge.finetune.ranks import is_first_rank
@@ -66,7 +66,7 @@ def _study(plan: Plan, root: Path | None, html: Path | None) -> None:
     if any(len(outcome.scores) > 1 for outcome in outcomes):
         print_table(console, chosen_scores_table(outcomes))
     _compare(outcomes, console, root, html if is_first_rank() else None)
-    print_line(console, f"{len(outcomes)} runs in {duration_text(time.monotonic() - started_s)}")
+    print_line(console, f"{counted(len(outcomes), 'run')} in {duration_text(time.monotonic() - started_s)}")
     failed = [outcome.planned.name for outcome in outcomes if outcome.ending == "failed"]
     if failed:
         print_line(console, f"{len(failed)} of them failed, for the reasons above: {', '.join(failed)}", style="red")

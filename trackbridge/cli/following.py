@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +16,6 @@ from trackbridge.cli.selection import RootOption, open_root
 
 if TYPE_CHECKING:
     from trackbridge.events.models import AnyEvent
-    from trackbridge.journal.tail import Tail
     from trackbridge.store.store import Store
 
 POLL_S = 0.3
@@ -38,37 +36,38 @@ def tail(
     With -f the exit code is 1 when the run did not end as finished.
     """
     from trackbridge.cli import render
-    from trackbridge.journal.tail import Tail
 
     store = open_root(root)
     record = store.run(run)
     console = render.make_console()
-    follower = Tail(Path(record.path))
-    for line in deque(_lines(follower.read_new(), metric), maxlen=lines):
+    read_new = store.tail(record).read_new
+    for line in deque(_lines(read_new(), metric), maxlen=lines):
         render.print_line(console, line)
     if not follow:
         return
-    for line in _new_lines(store, record.run_id, follower, metric):
+    for line in _new_lines(store, record.run_id, read_new, metric):
         render.print_line(console, line)
     status = store.run(record.run_id).status
     render.print_line(console, f"the run is {status}", style="bold")
     raise typer.Exit(OK if status == "finished" else FOUND_PROBLEMS)
 
 
-def _new_lines(store: Store, run_id: str, follower: Tail, patterns: list[str] | None) -> Iterator[str]:
+def _new_lines(
+    store: Store, run_id: str, read_new: Callable[[], list[AnyEvent]], patterns: list[str] | None
+) -> Iterator[str]:
     """Lines as they come, until the store says that the run no longer runs."""
     from trackbridge.events.models import RunFinished
 
     checked_s = float("-inf")
     while True:
-        events = follower.read_new()
+        events = read_new()
         yield from _lines(events, patterns)
         may_have_ended = any(isinstance(event, RunFinished) for event in events)
         if may_have_ended or time.monotonic() - checked_s > STATUS_CHECK_S:
             checked_s = time.monotonic()
             if store.run(run_id).status != "running":
                 # What was written between the last look and the end.
-                yield from _lines(follower.read_new(), patterns)
+                yield from _lines(read_new(), patterns)
                 return
         time.sleep(POLL_S)
 

@@ -139,7 +139,7 @@ def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
     from trackbridge.comparison.groups import seeds_text
     from trackbridge.comparison.scores import best_point
     from trackbridge.report.tables import Cell, Column, Table, status_cell, steps_trained
-    from trackbridge.report.text import duration_text, number_text
+    from trackbridge.report.text import counted, duration_text, number_text
 
     columns = [
         Column("run", importance="essential"),
@@ -164,4 +164,4 @@ def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
         cells += [Cell(ids[run.run_id]), Cell(f"{duration_text(age_s)} ago"), Cell(duration_text(run.duration_s))]
         cells += [Cell(seeds_text(run.seeds) or "-"), Cell(run.group or "-"), Cell(run.project)]
         rows.append(tuple(cells[: len(columns)]))
-    return Table(f"{len(runs)} run{'s' if len(runs) != 1 else ''}", tuple(columns), tuple(rows))
+    return Table(counted(len(runs), "run"), tuple(columns), tuple(rows))

@@ -30,7 +30,7 @@ from trackbridge.report.tables import (
     subtitle_text,
     title_text,
 )
-from trackbridge.report.text import printable
+from trackbridge.report.text import counted, printable
 
 if TYPE_CHECKING:
     from trackbridge.comparison.comparison import Comparison
@@ -130,7 +130,7 @@ def print_diff(diff: RunDiff, shown: Sequence[Difference], console: Console | No
     for table in diff_tables(diff, shown):
         print_table(console, table)
     hidden = len(diff.differences) - len(shown)
-    parts = [f"{diff.n_equal} keys are equal"] + ([f"{hidden} volatile ones are hidden (--all)"] if hidden else [])
+    parts = [f"{counted(diff.n_equal, 'key')} equal"] + ([f"{hidden} volatile hidden (--all)"] if hidden else [])
     print_line(console, ("" if shown else "no difference; ") + ", ".join(parts), style="dim")
 
 

@@ -15,7 +15,7 @@ from trackbridge.comparison.metrics import is_bookkeeping, metric_order
 from trackbridge.comparison.scores import best_point
 from trackbridge.report.tables import Cell, Column, Table
 from trackbridge.report.text import duration_text, number_text, size_text, value_text
-from trackbridge.store.records import RunRecord
+from trackbridge.store.records import Media, RunRecord
 
 MAX_KEYS = 40
 
@@ -78,6 +78,8 @@ def _tables(run: RunRecord, max_keys: int | None, *, has_curves: bool) -> Iterat
         yield _settings_table(f"Config: {scope}", config, max_keys)
     yield _settings_table("Environment", run.environment, max_keys)
     yield _checkpoints_table(run)
+    yield _media_table(run)
+    yield _artifacts_table(run)
     yield _sessions_table(run)
     yield _problems_table(run)
 
@@ -133,6 +135,36 @@ def _checkpoints_table(run: RunRecord) -> Table:
         state = ", ".join(name for name, is_so in states.items() if is_so)
         rows.append(tuple(Cell(text) for text in (str(one.step), one.kept or one.path, size, scores or "-", state)))
     return Table("Checkpoints", columns, tuple(rows))
+
+
+def _media_table(run: RunRecord) -> Table:
+    columns = (
+        Column("media", importance="essential"),
+        Column("kind"),
+        Column("logged", "right"),
+        Column("last at step", "right", "essential"),
+        Column("path", importance="essential"),
+    )
+    by_name: dict[str, list[Media]] = {}
+    for one in run.media:
+        if not one.superseded:
+            by_name.setdefault(one.name, []).append(one)
+    rows = []
+    for name, logged in by_name.items():
+        last = max(logged, key=lambda one: one.step)
+        rows.append((name, last.media, str(len(logged)), str(last.step), last.path))
+    return Table("Media", columns, tuple(tuple(map(Cell, row)) for row in rows))
+
+
+def _artifacts_table(run: RunRecord) -> Table:
+    columns = (
+        Column("artifact", importance="essential"),
+        Column("type"),
+        Column("size", "right"),
+        Column("path", importance="essential"),
+    )
+    rows = [(one.name, one.type, size_text(one.size_bytes), one.path) for one in run.artifacts]
+    return Table("Artifacts", columns, tuple(tuple(map(Cell, row)) for row in rows))
 
 
 def _sessions_table(run: RunRecord) -> Table:

@@ -74,7 +74,8 @@ def compare(
         baseline: what to read the others against: one run means the whole replicate group it is in; several
             mean exactly these, kept apart from `runs` even where the configs are equal.
         metrics: the metrics to compare, the first one leading; all but bookkeeping when None.
-        at: which value of a run counts: its "best", its "last", or the one at the last "common" step.
+        at: which value of a run counts: the one where the leading metric was "best", the "last", or the one at
+            the last "common" step. So at "best" all metrics of a run are those of one model.
 
     Raises:
         MisuseError: no runs, or an `at` that is none of the three.
@@ -87,7 +88,10 @@ def compare(
     everyone = tuple(run for group in groups for run in group.runs)
     baselines = _baselines(groups, {run.run_id for run in references})
     names = chosen_metrics(everyone, metrics)
-    compared = {name: compare_metric(name, groups, at=at, baseline_of=baselines) for name in names}
+    compared: dict[str, MetricComparison] = {}
+    for name in names:
+        leading = next(iter(compared.values()), None)
+        compared[name] = compare_metric(name, groups, at=at, baseline_of=baselines, leading=leading)
     return Comparison(
         runs=everyone,
         names=tuple(unique_names(everyone)),

@@ -101,6 +101,7 @@ def _metric_json(metric: MetricComparison) -> dict[str, Any]:
                 "last": _point_json(score.last),
                 "best": _point_json(score.best),
                 "common": _point_json(score.common),
+                "chosen": _point_json(score.chosen),
             }
             for score in metric.runs
         ],

@@ -17,7 +17,8 @@ from trackbridge.events.names import lower_is_better
 from trackbridge.store.records import MetricSummary, RunRecord
 
 At: TypeAlias = Literal["best", "last", "common"]
-"""Which value of a run is compared: its best, its last, or the one at the last step that all runs reached."""
+"""Which value of a run is compared: at the step where the leading metric was best, the last, or at the last step that
+all runs reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class RunScore:
-    """One metric of one run. `best` is None when no value was finite; `common` when it began too late."""
+    """One metric of one run. `best` is None when no value was finite; `common` when it began too late.
+
+    `chosen` is the value at the step where the leading metric was best: the model one would keep. For the
+    leading metric it is `best`; for the others it is rarely their own best, which no one model reached.
+    """
 
     run_id: str
     n: int
@@ -38,10 +43,11 @@ class RunScore:
     last: Point
     best: Point | None
     common: Point | None
+    chosen: Point | None
 
     def at(self, at: At) -> Point | None:
-        """The best, last or common point."""
-        return {"best": self.best, "last": self.last, "common": self.common}[at]
+        """The point that counts: of the model that the leading metric chose, the last one, or the common one."""
+        return {"best": self.chosen, "last": self.last, "common": self.common}[at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ def compare_metric(
     *,
     at: At,
     baseline_of: Mapping[int, int],
+    leading: MetricComparison | None = None,
 ) -> MetricComparison:
     """The scores of one metric, with one `GroupScore` per group, in the groups' order.
 
@@ -111,10 +118,11 @@ def compare_metric(
         groups: all groups compared.
         at: which value of each run the groups' figures are made of.
         baseline_of: for a group's index, the index of the group it is read against.
+        leading: the metric whose best step is where this one is read; this one itself when None.
     """
     having = [run for group in groups for run in group.runs if name in run.metrics]
     common_step = min((run.metrics[name].last_step for run in having), default=0)
-    scores = {run.run_id: _run_score(run, name, common_step) for run in having}
+    scores = {run.run_id: _run_score(run, name, common_step, leading) for run in having}
     aggregates = [_over_group(group, scores, at) for group in groups]
     compared = tuple(
         GroupScore(group.label, len(group.runs), one, _difference(one, aggregates, baseline_of.get(index)))
@@ -132,14 +140,25 @@ def best_point(summary: MetricSummary) -> Point | None:
     return None if value is None or step is None else Point(value, step)
 
 
-def _run_score(run: RunRecord, name: str, common_step: int) -> RunScore:
+def _run_score(run: RunRecord, name: str, common_step: int, leading: MetricComparison | None) -> RunScore:
     summary = run.metrics[name]
-    last = Point(summary.last, summary.last_step)
-    common: Point | None = last
-    if summary.last_step > common_step:
-        held = value_at(run.series(name), common_step)
-        common = Point(*held) if held else None
-    return RunScore(run.run_id, summary.n, summary.n_nonfinite, last, best_point(summary), common)
+    best = best_point(summary)
+    if leading is None:
+        chosen = best
+    else:
+        leader = leading.run(run.run_id)
+        chosen = _point_at(run, name, leader.best.step) if leader and leader.best else None
+    last, common = Point(summary.last, summary.last_step), _point_at(run, name, common_step)
+    return RunScore(run.run_id, summary.n, summary.n_nonfinite, last, best, common, chosen)
+
+
+def _point_at(run: RunRecord, name: str, step: int) -> Point | None:
+    summary = run.metrics[name]
+    # The summary answers for the end of a run, so the points need not be read.
+    if summary.last_step <= step:
+        return Point(summary.last, summary.last_step)
+    held = value_at(run.series(name), step)
+    return Point(*held) if held else None
 
 
 def _over_group(group: ReplicateGroup, scores: Mapping[str, RunScore], at: At) -> Aggregate:

@@ -71,7 +71,7 @@ class RunResumed(Event, frozen=True, kw_only=True, tag="run_resumed"):
     nothing is: the session adds to the run.
     """
 
-    from_step: int | None = None
+    from_step: Int64 | None = None
     checkpoint: str | None = None
 
 

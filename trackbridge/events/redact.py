@@ -28,7 +28,8 @@ _VALUE_SHAPES = re.compile(
     r"|\bAKIA[A-Z0-9]{16}\b|\bxox[abpr]-[A-Za-z0-9-]{10,}|\bglpat-[\w-]{20,}|\bwandb_v\d_\w{20,}"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*"
 )
-_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
+_TOKEN_ALONE = re.compile(r"(?i)(?:^|[./])[^a-z./]*token$")
+_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)(?=@)")
 _OPTION = re.compile(r"--?([A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
 
 
@@ -40,7 +41,7 @@ def is_secret_name(name: str) -> bool:
     last, before = words[-1].removesuffix("s"), set(words[:-1])
     if last == "token":
         # `token` alone is a credential in hub configs; `pad_token`, `cls_token`, `mask_token` are words.
-        return words == ["token"] or bool(before & _TOKEN_QUALIFIERS)
+        return bool(_TOKEN_ALONE.search(name) or before & _TOKEN_QUALIFIERS)
     if last == "key":
         return bool(before & _KEY_QUALIFIERS)
     return words[-1] in _SECRET_WORDS

@@ -10,15 +10,20 @@ from __future__ import annotations
 import dataclasses
 import enum
 import numbers
-from collections.abc import Callable, Mapping, Set
+import re
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import date
 from pathlib import PurePath
+from types import SimpleNamespace
 from typing import Any
 
 from trackbridge.errors import MisuseError
 
 MAX_DEPTH = 200
 MAX_REPR = 500
+# Python spells, and JSON readers take, no integer of more than 4,300 digits.
+MAX_INT_BITS = 14_000
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 def as_scalar(name: str, value: object) -> float:
@@ -52,6 +57,39 @@ def as_scalar(name: str, value: object) -> float:
     )
 
 
+def as_text(what: str, value: object) -> str:
+    """The text as valid UTF-8.
+
+    Raises:
+        MisuseError: it is no string.
+    """
+    if not isinstance(value, str):
+        raise MisuseError(f"{what} is {shown(value)} ({type(value).__name__}); expected a text")
+    return clean_text(value)
+
+
+def as_label(what: str, value: object) -> str:
+    """The same for a text that must say something.
+
+    Raises:
+        MisuseError: it is no string, or it is empty.
+    """
+    if value == "":
+        raise MisuseError(f"{what} is empty; expected a text, or leave it out")
+    return as_text(what, value)
+
+
+def as_labels(what: str, values: object) -> list[str]:
+    """The same for several, in their order.
+
+    Raises:
+        MisuseError: it is one string, which would be taken letter by letter, or no collection, or holds no text.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise MisuseError(f"{what} is {shown(values)}; expected several texts: {what}=[{shown(values)}]")
+    return [as_label(f"one of {what}", value) for value in values]
+
+
 def as_step(step: object) -> int:
     """The step as an int of at least 0: optimizer updates completed.
 
@@ -77,7 +115,8 @@ def as_json_object(what: str, value: object) -> dict[str, Any]:
     copied = as_json(value, where=what)
     if not isinstance(copied, dict):
         raise MisuseError(
-            f"{what} is {shown(value)} ({type(value).__name__}); expected a mapping, a dataclass or a pydantic model"
+            f"{what} is {shown(value)} ({type(value).__name__}); expected a mapping, a dataclass, a pydantic"
+            " model or an argparse.Namespace"
         )
     return copied
 
@@ -97,11 +136,11 @@ def as_json(value: object, *, where: str = "value", depth: int = 0) -> Any:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, int):
-        return int(value)
+        return int(value) if value.bit_length() <= MAX_INT_BITS else hex(value)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, Mapping):
-        return {clean_text(str(key)): as_json(item, where=where, depth=depth + 1) for key, item in value.items()}
+        return {_as_key(key): as_json(item, where=where, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_json(item, where=where, depth=depth + 1) for item in value]
     for types, to_plain in _PLAIN_FORMS:
@@ -116,7 +155,12 @@ def clean_text(text: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return str(text)
+    # Of an enum that is a string, `str()` would be the name and not the value.
+    return str.__str__(text)
+
+
+def _as_key(key: object) -> str:
+    return clean_text(key if isinstance(key, str) else str(key))
 
 
 def _sorted_if_possible(values: Set[Any]) -> list[Any]:
@@ -129,6 +173,7 @@ def _sorted_if_possible(values: Set[Any]) -> list[Any]:
 _PLAIN_FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Set, _sorted_if_possible),
     (PurePath, str),
+    (SimpleNamespace, vars),
     (date, lambda value: value.isoformat()),
     ((bytes, bytearray), lambda value: f"<{len(value)} bytes>"),
 )
@@ -138,6 +183,9 @@ def _from_duck(value: object, where: str, depth: int) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return as_json(fields, where=where, depth=depth + 1)
+    if any(base.__name__ == "Namespace" for base in type(value).__mro__):
+        # argparse's, told by its name: importing argparse for it would cost every run.
+        return as_json(vars(value), where=where, depth=depth + 1)
     model_dump = getattr(type(value), "model_dump", None)
     if callable(model_dump):
         return as_json(model_dump(value), where=where, depth=depth + 1)
@@ -156,11 +204,12 @@ def _count_elements(value: object) -> int:
 
 def shown(value: object) -> str:
     """A short text for a value without a JSON form; equal values give equal texts."""
-    # Some reprs hold a memory address, which would make equal configs differ between runs.
     if isinstance(value, type) or callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
     try:
         text = repr(value)
     except Exception as error:  # noqa: BLE001 - a broken __repr__ is told in the value itself
         return f"<{type(value).__name__}: repr failed with {type(error).__name__}>"
+    # A memory address would make equal configs differ between runs.
+    text = _ADDRESS.sub("", text)
     return clean_text(text if len(text) <= MAX_REPR else text[:MAX_REPR] + "...")

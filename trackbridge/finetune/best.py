@@ -23,7 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from trackbridge.journal.paths import files_folder
+from trackbridge.journal.paths import kept_folder
 from trackbridge.run.run import Run
 from trackbridge.run.upkeep import checkpoint_deleted
 
@@ -93,7 +93,7 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         if self.best is None or self.path is None:
             return None
         run.log_checkpoint(self.path, step=self.best.step, metrics=scores, keep=True)
-        kept = files_folder(run.path) / "checkpoints" / f"step-{self.best.step}"
+        kept = kept_folder(run.path, self.best.step)
         if not kept.is_dir():
             # the disk refused the copy, and the run said so: the original is all there is
             return self.path

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from trackbridge.finetune.outcome import Outcome
 from trackbridge.finetune.plan import Plan, PlannedRun
+from trackbridge.report.text import counted
 
 
 class Display(Protocol):
@@ -55,7 +56,7 @@ class LineDisplay:
         self._quarter_told = 0
 
     def __enter__(self) -> LineDisplay:
-        self._say(f"study {self._plan.name}: {len(self._plan.runs)} runs")
+        self._say(f"study {self._plan.name}: {counted(len(self._plan.runs), 'run')}")
         return self
 
     def __exit__(

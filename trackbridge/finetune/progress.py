@@ -11,11 +11,12 @@ from trackbridge.finetune.display import Display
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Tells a display the step and the newest scores of one metric."""
+    """Tells a display the step, and the scores of one metric once all `n_eval_sets` were scored at a step."""
 
-    def __init__(self, display: Display, metric: str) -> None:
+    def __init__(self, display: Display, metric: str, *, n_eval_sets: int) -> None:
         self._display = display
         self._metric = metric
+        self._n_eval_sets = n_eval_sets
         self._scores: dict[str, float] = {}
 
     def on_train_begin(
@@ -37,7 +38,10 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships
         metrics: Mapping[str, float],
         **kwargs: Any,
     ) -> None:
-        """The metric on the set just scored, beside the other sets' last."""
+        """One eval set was scored; the others follow at the same step."""
         ending = f"_{self._metric}"
         self._scores.update({k.removesuffix(ending): v for k, v in metrics.items() if k.endswith(ending)})
-        self._display.scored(" ".join(f"{name}/{self._metric} {score:.4f}" for name, score in self._scores.items()))
+        if len(self._scores) == self._n_eval_sets:
+            told = (f"{name}/{self._metric} {score:.4f}" for name, score in self._scores.items())
+            self._display.scored(" ".join(told))
+            self._scores = {}

@@ -88,7 +88,7 @@ class _Study:
             resume_from=beginning.checkpoint,
         ) as run:
             run.log_config({"name": self._plan.name, "variant": planned.variant}, scope="study")
-            watch = ShowProgress(self._display, planned.config.evaluation.metric)
+            watch = ShowProgress(self._display, planned.config.evaluation.metric, n_eval_sets=len(corpus.evals))
             train(planned.config, corpus, run, resume_from=beginning.checkpoint, callbacks=[watch])
         return Outcome(planned, "finished", self._record(run.run_id))
 

@@ -13,7 +13,7 @@ from transformers import TrainerState, TrainingArguments
 
 from trackbridge.events.names import lower_is_better
 from trackbridge.integrations.trainer_names import numbers_of, scores_of
-from trackbridge.journal.paths import files_folder
+from trackbridge.journal.paths import kept_folder
 from trackbridge.journal.sidecar import read_sidecar
 from trackbridge.run.run import Run
 from trackbridge.run.upkeep import checkpoint_deleted, drop_kept
@@ -78,7 +78,7 @@ class TrainerCheckpoints:
                 self._present[folder] = sidecar.step
         for entry in state.log_history:
             scored = self._scored(entry, int(entry["step"]))
-            if scored is not None and self._kept_folder(scored.step).is_dir():
+            if scored is not None and kept_folder(self._run.path, scored.step).is_dir():
                 self._kept = self._ranking.better(self._kept, scored)
 
     def evaluated(self, metrics: Mapping[str, object], step: int) -> None:
@@ -136,11 +136,8 @@ class TrainerCheckpoints:
 
     def _replace_kept(self, best: Scored | None) -> None:
         # A full disk may have refused the new copy: then the earlier best is all there is.
-        if best is None or not self._kept_folder(best.step).is_dir():
+        if best is None or not kept_folder(self._run.path, best.step).is_dir():
             return
         if self._kept is not None and self._kept.step != best.step:
             drop_kept(self._run, step=self._kept.step)
         self._kept = best
-
-    def _kept_folder(self, step: int) -> Path:
-        return files_folder(self._run.path) / "checkpoints" / f"step-{step}"

@@ -161,11 +161,13 @@ def _unwrapped(event: KnownEvent) -> KnownEvent:
     field = _FREE_FIELD.get(type(event))
     if field is None:
         return event
-    free = getattr(event, field)
     try:
-        return msgspec.structs.replace(event, **{field: _unwrap(free)})
+        free = _unwrap(getattr(event, field))
     except (TypeError, ValueError, RecursionError) as error:
         raise LineError(f"{field}: {error}") from error
+    if not isinstance(free, dict):
+        raise LineError(f"{field}: no object but {free!r}")
+    return msgspec.structs.replace(event, **{field: free})
 
 
 def crc_covered(line: bytes) -> bytes:

@@ -94,6 +94,17 @@ def read_blocks(path: Path, position: Position | None = None, *, block_bytes: in
         yield FileRead(problems=[problem], position=at)
 
 
+def read_opening(path: Path) -> WriterOpened | None:
+    """The first line of a journal file, which says who writes it; None when it is damaged or not there yet.
+
+    Raises:
+        OSError: the file cannot be opened or read at all.
+    """
+    with path.open("rb") as file:
+        event = _decode_or_none(file.readline())
+    return event if isinstance(event, WriterOpened) else None
+
+
 def _read_block(block: bytes, start: Position) -> FileRead:
     read = _read_intact(block, start) or _read_line_by_line(block, start)
     crc, crc_bytes, problems = _check_integrity(block, start)

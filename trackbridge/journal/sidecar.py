@@ -29,8 +29,12 @@ def write_sidecar(folder: Path, sidecar: Sidecar) -> None:
     """
     # Replaced, never rewritten in place: a kept checkpoint may share the old file through a hard link.
     draft = folder / f".{SIDECAR_NAME}.{os.getpid()}"
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n")
-    draft.replace(folder / SIDECAR_NAME)
+    try:
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n")
+        draft.replace(folder / SIDECAR_NAME)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def read_sidecar(folder: Path) -> Sidecar | None:

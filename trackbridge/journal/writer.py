@@ -30,7 +30,9 @@ from trackbridge.journal.paths import journal_file, new_id
 from trackbridge.journal.process import started_s
 
 INTEGRITY_EVERY_LINES = 4000
+_LINES_BEFORE_LAST = INTEGRITY_EVERY_LINES - 1
 SYNC_EVERY_NS = 5_000_000_000
+DEATH_TIMEOUT_S = 2.0
 _CLOSED = -1
 
 _log = logging.getLogger(__name__)
@@ -102,17 +104,17 @@ class JournalWriter:
     def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
         """The same for finite metrics: the call in a training loop, straight to the one `write` if nothing is due."""
         with self._lock:
-            now = time_ns()
-            if now < self._chores_due and len(self._unchecked) < INTEGRITY_EVERY_LINES:
-                line = encode_finite(self._seq, now, step, metrics)
-                # What `_put` does; calling it would cost a tenth of all this.
-                self._seq += 1
+            now, seq = time_ns(), self._seq
+            line = encode_finite(seq, now, step, metrics)
+            # What `_put` does; calling it would cost a tenth of all this.
+            if seq == self._seq and now < self._chores_due and len(self._unchecked) < _LINES_BEFORE_LAST:
+                self._seq = seq + 1
                 self._unchecked.append(line)
                 try:
                     written = os_write(self._fd, line)
                 except OSError:
                     # Tried again below, where it is counted as dropped and told.
-                    self._seq -= 1
+                    self._seq = seq
                     self._unchecked.pop()
                 else:
                     if written != len(line):
@@ -161,6 +163,24 @@ class JournalWriter:
         elif not self._pending:
             self._chores_due = due
 
+    def drop(self, kind: type[KnownEvent], error: OSError) -> None:
+        """Count an event as dropped because the file that belongs to it could not be stored.
+
+        Raises:
+            JournalWriteError: the writer is strict.
+        """
+        with self._lock:
+            self._count(kind, error)
+
+    def tell(self, error: OSError) -> None:
+        """Warn of trouble with a file beside the journal, once per kind of trouble.
+
+        Raises:
+            JournalWriteError: the writer is strict.
+        """
+        with self._lock:
+            self._note_trouble(error)
+
     def sync(self) -> None:
         """Write an integrity line and ask the disk to hold everything so far."""
         with self._lock:
@@ -197,10 +217,10 @@ class JournalWriter:
     def end_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
         """The same for a process about to die by a signal, but keep the lock, so that nobody writes after it.
 
-        Whoever logs meanwhile waits for a death that is near.
+        Whoever logs meanwhile waits for a death that is near. A disk that hangs must not keep the process alive.
         """
-        self._lock.acquire()
-        self._write_end(kind, fields)
+        if self._lock.acquire(timeout=DEATH_TIMEOUT_S):
+            self._write_end(kind, fields)
 
     def _write_end(self, kind: type[KnownEvent], fields: dict[str, Any]) -> None:
         if self._may_end:
@@ -247,14 +267,23 @@ class JournalWriter:
         self._chores_due = time_ns() + SYNC_EVERY_NS
 
     def _write_line(self, kind: type[KnownEvent], **fields: Any) -> None:
-        line = encode(kind(**{"seq": self._seq, "t": time_ns(), **fields}))
-        self._put(line, [*self._unchecked, line])
+        def build() -> tuple[bytes, list[bytes]]:
+            line = encode(kind(**{"seq": self._seq, "t": time_ns(), **fields}))
+            return line, [*self._unchecked, line]
 
-    def _put(self, line: bytes, unchecked: list[bytes]) -> None:
+        self._put(build)
+
+    def _put(self, build: Callable[[], tuple[bytes, list[bytes]]]) -> None:
         """A line after what is pending, and the lines without a checksum from then on; an OSError changes nothing."""
         self._write_pending()
-        before = self._seq, self._unchecked
-        self._seq, self._unchecked = self._seq + 1, unchecked
+        while True:
+            before = self._seq, self._unchecked
+            line, unchecked = build()
+            # Else a signal handler logged meanwhile, and the line's number is taken.
+            if self._seq == before[0]:
+                break
+        # Counted first: Ctrl-C may strike as the write returns, with the line in the file.
+        self._seq, self._unchecked = before[0] + 1, unchecked
         try:
             self._pending = line[os_write(self._fd, line) :]
         except OSError:
@@ -267,13 +296,15 @@ class JournalWriter:
             self._pending = self._pending[os_write(self._fd, self._pending) :]
 
     def _write_integrity(self) -> None:
-        if not self._unchecked:
-            return
+        if self._unchecked:
+            self._put(self._build_integrity)
+            self._write_pending()
+
+    def _build_integrity(self) -> tuple[bytes, list[bytes]]:
         covered = b"".join(self._unchecked)
         draft = Integrity(seq=self._seq, t=time_ns(), size_bytes=len(covered), crc32=0)
         crc = zlib.crc32(crc_covered(encode(draft)), zlib.crc32(covered))
-        self._put(encode(replace(draft, crc32=crc)), [])
-        self._write_pending()
+        return encode(replace(draft, crc32=crc)), []
 
     def _sync(self) -> None:
         self._chores_due = 0 if self._pending else time_ns() + SYNC_EVERY_NS
@@ -291,16 +322,25 @@ class JournalWriter:
         self._note_trouble(error)
 
     def _note_trouble(self, error: OSError) -> None:
-        name = _name(error)
+        name, path = _name(error), error.filename or self.path
         if self._strict:
-            raise JournalWriteError(error.errno, f"cannot write {self.path}: {error.strerror} ({name})") from error
+            raise JournalWriteError(error.errno, f"cannot write {path}: {error.strerror} ({name})") from error
         if name not in self._warned:
             self._warned.add(name)
             _log.warning(
                 "trackbridge cannot write %s: %s (%s). Training goes on; events are counted as dropped until"
                 " there is room, and the journal will say how many.",
-                self.path, error.strerror, name,
+                path, error.strerror, name,
             )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a spawned worker, which writes on in a journal of its own, as a forked one does."""
+        return {**self.__dict__, "_lock": None, "_fd": _CLOSED, "_unchecked": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._continue_in_child()
+        _writers.add(self)
 
     def _continue_in_child(self) -> None:
         # The parent's lock may be held by a thread that does not exist here, and its file is the parent's.

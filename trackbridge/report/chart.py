@@ -197,7 +197,8 @@ def _lines(lines: Sequence[Line], frame: _Frame) -> Iterator[str]:
         yield from _line(line, frame)
         yield from _non_finite_marks(line, frame)
     for line in lines:
-        if line.best is not None:
+        # At the best step of the leading metric another one may be NaN, which has a mark of its own.
+        if line.best is not None and np.isfinite(line.values[line.best]):
             yield _best_mark(line, line.best, frame)
 
 

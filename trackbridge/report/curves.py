@@ -10,7 +10,7 @@ import numpy as np
 from trackbridge.comparison.align import group_curve
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.report.chart import Band, Chart, Line
-from trackbridge.report.text import number_text
+from trackbridge.report.text import counted, number_text
 from trackbridge.store.records import RunRecord, Series
 
 
@@ -37,8 +37,8 @@ def metric_chart(comparison: Comparison, metric: str) -> Chart:
 def _run_line(comparison: Comparison, metric: str, run: RunRecord, series: Series, style: int) -> Line:
     score = comparison.metrics[metric].run(run.run_id)
     best = None
-    if score is not None and score.best is not None and len(series) > 1:
-        best = int(np.searchsorted(series.steps, score.best.step))
+    if score is not None and score.chosen is not None and len(series) > 1:
+        best = int(np.searchsorted(series.steps, score.chosen.step))
     return Line(run.name, series.steps, series.values, style, best=best)
 
 
@@ -50,5 +50,4 @@ def _told(comparison: Comparison, metric: str) -> Iterator[str]:
     for group in comparison.metrics[metric].groups:
         scores = group.scores
         spread = f", sd {number_text(scores.sd, 2)}" if scores.sd is not None else ""
-        runs = f"{scores.n} run" + ("" if scores.n == 1 else "s")
-        yield f"{group.label}: {comparison.at} {number_text(scores.mean)}{spread} over {runs}"
+        yield f"{group.label}: {comparison.at} {number_text(scores.mean)}{spread} over {counted(scores.n, 'run')}"

@@ -28,6 +28,7 @@ from trackbridge.report.tables import (
     subtitle_text,
     title_text,
 )
+from trackbridge.report.text import counted
 
 MAX_TABLE_METRICS = 6
 MAX_CHARTS = 6
@@ -91,13 +92,12 @@ def _cards(comparison: Comparison, metrics: Sequence[str]) -> str:
         return ""
     cards = []
     for style, score in enumerate(comparison.metrics[metrics[0]].groups):
-        runs = f"{score.n_runs} run" + ("" if score.n_runs == 1 else "s")
         cards.append(
             element(
                 "div",
                 element("div", text(score.label), class_="label"),
                 element("div", text(group_text(score)), class_="score"),
-                element("div", text(f"{metrics[0]} over {runs}"), class_="muted"),
+                element("div", text(f"{metrics[0]} over {counted(score.n_runs, 'run')}"), class_="muted"),
                 class_="card",
                 style=f"border-left-color:{colour(style)}",
             )
@@ -116,7 +116,9 @@ def _curves(comparison: Comparison, metrics: Sequence[str]) -> str:
     if not charts:
         return ""
     words = "Bold: mean of a group, with a band of one standard deviation, as far as all its runs go."
-    caption = element("p", text(f"{words} Thin: single runs; a dot marks each run's best."), class_="muted")
+    caption = element(
+        "p", text(f"{words} Thin: single runs; a dot marks where the leading metric was best."), class_="muted"
+    )
     return element("section", element("h2", "Curves"), caption, *charts)
 
 

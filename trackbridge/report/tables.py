@@ -14,7 +14,7 @@ from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
 from trackbridge.comparison.groups import seeds_text
 from trackbridge.comparison.scores import At, GroupScore, MetricComparison, Point
-from trackbridge.report.text import mean_text, number_text, value_text
+from trackbridge.report.text import counted, mean_text, number_text, value_text
 from trackbridge.store.records import RunRecord, Seeds
 
 Importance: TypeAlias = Literal["essential", "useful", "extra"]
@@ -59,12 +59,11 @@ _KIND = Column("kind")
 
 def title_text(comparison: Comparison) -> str:
     """What is compared: `cola / lr-study: 8 runs in 2 groups`."""
-    runs = f"{len(comparison.runs)} run" + ("" if len(comparison.runs) == 1 else "s")
     projects = ", ".join(sorted({run.project for run in comparison.runs}))
     studies = {run.group for run in comparison.runs}
     study = studies.pop() if len(studies) == 1 else None
     groups = f" in {len(comparison.groups)} groups" if len(comparison.groups) > 1 else ""
-    return f"{projects}{f' / {study}' if study else ''}: {runs}{groups}"
+    return f"{projects}{f' / {study}' if study else ''}: {counted(len(comparison.runs), 'run')}{groups}"
 
 
 def subtitle_text(comparison: Comparison) -> str:
@@ -106,7 +105,8 @@ def runs_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
     leading = comparison.metrics[metrics[0]] if metrics else None
     columns += _leading_columns(leading) if leading else []
     columns += [Column("seeds"), Column("status"), Column("steps", "right", "extra")]
-    columns += [Column(f"{comparison.at} {name}", "right", "extra") for name in metrics[1:]]
+    beside = "{} there" if comparison.at == "best" else f"{comparison.at} {{}}"
+    columns += [Column(beside.format(name), "right", "extra") for name in metrics[1:]]
     columns += [Column("group", importance="extra")]
     style_of = {run.run_id: index for index, group in enumerate(comparison.groups) for run in group.runs}
     shared, own = _shared_seeds(comparison.runs)

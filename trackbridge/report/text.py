@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import unicodedata
 from typing import Any
@@ -51,7 +52,14 @@ def value_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return printable(value) if value.strip() == value and value else f'"{printable(value)}"'
+    if isinstance(value, (list, dict)):
+        return printable(json.dumps(value, ensure_ascii=False))
     return printable(repr(value))
+
+
+def counted(n: int, noun: str) -> str:
+    """So many of a thing: `1 run`, `8 runs`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def count_text(value: float) -> str:

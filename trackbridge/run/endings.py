@@ -55,9 +55,11 @@ def _chain_excepthook() -> None:
 
 
 def _end_at_exit() -> None:
+    # An excepthook that was set after ours may not call it; the interpreter itself notes the error here.
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
     for run in reversed(_open):
         try:
-            run.finish()
+            run.finish() if error is None else run.end_by(error)
         except JournalWriteError as error:
             sys.stderr.write(f"trackbridge: {error}\n")
 

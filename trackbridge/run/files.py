@@ -1,4 +1,4 @@
-"""The files of a run beside its journal: media written once, folders kept by hard link, digests."""
+"""The files of a run beside its journal: media written once, checkpoints kept, digests."""
 
 from __future__ import annotations
 
@@ -6,50 +6,52 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from trackbridge.errors import JournalWriteError
+from trackbridge.journal.kept import KEPT_NAME, write_manifest
+from trackbridge.journal.paths import draft_path
+from trackbridge.journal.sampling import sampled_sha256
 
 _log = logging.getLogger(__name__)
 _HASH_BLOCK = 1 << 20
 
 
-@contextmanager
-def trouble_is_told(what: str) -> Iterator[None]:
-    """Turn an OSError into a warning: a full disk must not stop a training. `strict` errors pass."""
-    try:
-        yield
-    except JournalWriteError:
-        raise
-    except OSError as error:
-        _log.warning("trackbridge could not store a %s: %s. Training goes on.", what, error)
-
-
 def write_once(path: Path, content: bytes) -> None:
-    """Store content under a name made from its digest: what is there already is the same."""
+    """Store content under a name made from its digest: what is there already is the same.
+
+    Raises:
+        OSError: the disk refuses it.
+    """
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.replace(path)
+    draft = draft_path(path)
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def keep_folder(source: Path, target: Path) -> Path | None:
-    """A copy of a folder that shares its bytes where the file system allows; None when it could not be made.
+    """A copy of a checkpoint, at `step-<n>`; None when it could not be made, which is told.
 
-    An older copy at `target` is replaced. The copy appears whole or not at all.
+    The copy appears whole or not at all, in the place of an older one. It shares its bytes with a source whose name
+    ends in the same number (`checkpoint-500`, kept as `step-500`), where the file system allows: such a folder is
+    written once. A folder without a step in its name (`best`) is saved to again and again, so it is copied.
     """
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    is_written_once = source.name.rpartition("-")[2] == target.name.rpartition("-")[2]
+    draft = draft_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(source, draft, copy_function=_link_or_copy)
+        place = _link_or_copy if is_written_once else shutil.copy2
+        shutil.copytree(source, draft, copy_function=place, ignore=shutil.ignore_patterns(KEPT_NAME))
+        write_manifest(draft)
         shutil.rmtree(target, ignore_errors=True)
         draft.replace(target)
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         shutil.rmtree(draft, ignore_errors=True)
         _log.warning("trackbridge could not keep checkpoint %s: %s. Training goes on.", source, error)
         return None
@@ -58,7 +60,8 @@ def keep_folder(source: Path, target: Path) -> Path | None:
 
 def _link_or_copy(source: str, target: str) -> None:
     try:
-        os.link(source, target)
+        # A link to a symbolic link would dangle with it.
+        os.link(os.path.realpath(source), target)
     except OSError:
         shutil.copy2(source, target)
 
@@ -76,13 +79,24 @@ def digest(path: Path) -> tuple[int, str]:
     Raises:
         OSError: it cannot be read.
     """
+    return size_bytes(path), _digest(path, _sha256)
+
+
+def sampled_digest(path: Path) -> str:
+    """The same without the size and from samples of each file, which takes no longer for a large one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _digest(path, sampled_sha256)
+
+
+def _digest(path: Path, digest_of: Callable[[Path], str]) -> str:
     if path.is_file():
-        return path.stat().st_size, _sha256(path)
-    total, lines = 0, []
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        total += file.stat().st_size
-        lines.append(f"{file.relative_to(path).as_posix()}\0{_sha256(file)}\n")
-    return total, hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        return digest_of(path)
+    inside = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = (f"{file.relative_to(path).as_posix()}\0{digest_of(file)}\n" for file in inside)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -8,6 +8,7 @@ none is imported here.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -17,14 +18,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from trackbridge.errors import MisuseError
 from trackbridge.events.models import MediaType
-from trackbridge.events.values import as_json, clean_text
+from trackbridge.events.values import as_json, as_labels, as_text, clean_text, shown
 from trackbridge.journal.codec import encode_json
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"RIFF": "webp", b"<svg": "svg"}
+_SIGNATURES = {
+    re.compile(rb"\x89PNG\r\n\x1a\n"): "png",
+    re.compile(rb"\xff\xd8\xff"): "jpg",
+    re.compile(rb"GIF8"): "gif",
+    re.compile(rb"RIFF....WEBP", re.DOTALL): "webp",
+    re.compile(rb"\s*(<\?xml.{0,2000}?)?<svg", re.DOTALL): "svg",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +58,11 @@ class Table:
     media: MediaType = "table"
 
     def __init__(self, columns: Iterable[str], rows: Iterable[Sequence[Any]], *, caption: str | None = None) -> None:
-        self.columns = [clean_text(str(column)) for column in columns]
-        self.rows = [as_json(list(row), where="table row") for row in rows]
-        self.caption = caption
-        for number, row in enumerate(self.rows):
-            if len(row) != len(self.columns):
-                raise MisuseError(f"table row {number} has {len(row)} values for {len(self.columns)} columns")
+        self.columns = as_labels("columns", columns)
+        if not isinstance(rows, Iterable):
+            raise MisuseError(f"rows is {shown(rows)} ({type(rows).__name__}); expected one sequence of values per row")
+        self.rows = [_as_row(number, row, len(self.columns)) for number, row in enumerate(rows)]
+        self.caption = _as_caption(caption)
 
     def encode(self) -> Encoded:
         """JSON: `{"columns": [...], "rows": [[...], ...]}`."""
@@ -72,7 +78,7 @@ class Text:
         if not isinstance(text, str):
             raise MisuseError(f"tb.Text takes a string, not {type(text).__name__}")
         self.text = clean_text(text)
-        self.caption = caption
+        self.caption = _as_caption(caption)
 
     def encode(self) -> Encoded:
         """UTF-8 text."""
@@ -87,13 +93,18 @@ class Histogram:
     def __init__(self, values: Any, *, bins: int = 64, caption: str | None = None) -> None:
         import numpy as np
 
-        flat = _as_array(values).astype(np.float64).ravel()
+        if type(bins) is not int or bins < 1:
+            raise MisuseError(f"bins is {shown(bins)}; expected an integer from 1 on")
+        array = _as_array(values)
+        if array.dtype.kind not in "biuf":
+            raise MisuseError(f"tb.Histogram takes numbers, not an array of {array.dtype}")
+        flat = array.astype(np.float64).ravel()
         finite = flat[np.isfinite(flat)]
-        counts, edges = np.histogram(finite, bins=bins)
+        counts, edges = _histogram(finite, bins)
         self.counts: list[int] = counts.tolist()
         self.edges: list[float] = edges.tolist()
         self.n_nonfinite = int(flat.size - finite.size)
-        self.caption = caption
+        self.caption = _as_caption(caption)
 
     def encode(self) -> Encoded:
         """JSON: `{"edges": [n + 1 floats], "counts": [n ints], "n_nonfinite": int}`."""
@@ -112,7 +123,7 @@ class Image:
 
     def __init__(self, picture: Any, *, caption: str | None = None) -> None:
         self._encoded = _encode_picture(picture)
-        self.caption = caption
+        self.caption = _as_caption(caption)
 
     def encode(self) -> Encoded:
         """The picture's own format where it has one, PNG for arrays and figures."""
@@ -142,51 +153,84 @@ def as_media(value: object) -> Media | None:
     return None
 
 
+def _as_caption(caption: object) -> str | None:
+    return None if caption is None else as_text("caption", caption)
+
+
+def _as_row(number: int, row: object, n_columns: int) -> list[Any]:
+    if isinstance(row, str) or not isinstance(row, Iterable):
+        told = f"{shown(row)} ({type(row).__name__})"
+        raise MisuseError(f"table row {number} is {told}; expected a sequence of {n_columns} values")
+    copied: list[Any] = as_json(list(row), where=f"table row {number}")
+    if len(copied) != n_columns:
+        raise MisuseError(f"table row {number} has {len(copied)} values for {n_columns} columns")
+    return copied
+
+
+def _histogram(finite: NDArray[np.float64], bins: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    import numpy as np
+
+    try:
+        with np.errstate(over="raise"):
+            return np.histogram(finite, bins=bins)
+    except (ValueError, FloatingPointError):
+        # Floats so near or so far from each other have no edges in between: they share one bin.
+        return np.array([finite.size]), np.array([finite.min(), finite.max()])
+
+
 def _encode_picture(picture: Any) -> Encoded:
-    module = type(picture).__module__.partition(".")[0]
     if isinstance(picture, (str, Path)):
-        path = Path(picture)
-        return Encoded(path.read_bytes(), path.suffix.lstrip(".").lower() or "png")
+        try:
+            return _recognised(Path(picture).read_bytes(), shown(str(picture)))
+        except OSError as error:
+            raise MisuseError(f"picture {str(picture)!r} cannot be read: {error.strerror}") from error
     if isinstance(picture, (bytes, bytearray)):
-        return _recognised(bytes(picture))
+        return _recognised(bytes(picture), f"{len(picture)} bytes")
     buffer = io.BytesIO()
     if hasattr(picture, "savefig"):
         picture.savefig(buffer, format="png", bbox_inches="tight")
         return Encoded(buffer.getvalue(), "png")
-    if module == "PIL":
+    if type(picture).__module__.partition(".")[0] == "PIL":
         picture.save(buffer, format="PNG")
         return Encoded(buffer.getvalue(), "png")
     return Encoded(_png(_as_pixels(picture)), "png")
 
 
-def _recognised(content: bytes) -> Encoded:
+def _recognised(content: bytes, told_as: str) -> Encoded:
     for signature, suffix in _SIGNATURES.items():
-        if content.startswith(signature):
+        if signature.match(content):
             return Encoded(content, suffix)
-    raise MisuseError(f"{len(content)} bytes starting with {content[:8]!r} are no PNG, JPEG, GIF, WebP or SVG picture")
+    raise MisuseError(f"{told_as} starting with {content[:8]!r} are no PNG, JPEG, GIF, WebP or SVG picture")
 
 
 def _as_array(values: Any) -> NDArray[Any]:
     import numpy as np
 
-    detach = getattr(values, "detach", None)
-    return np.asarray(detach().cpu() if callable(detach) else values)
+    if callable(getattr(values, "detach", None)):
+        tensor = values.detach().cpu()
+        # NumPy has no bfloat16.
+        return np.asarray(tensor.float() if "bfloat16" in str(tensor.dtype) else tensor)
+    return np.asarray(values)
 
 
 def _as_pixels(picture: Any) -> NDArray[np.uint8]:
     import numpy as np
 
     array = _as_array(picture)
+    if array.dtype.kind not in "biuf":
+        raise MisuseError(f"tb.Image takes a path, encoded bytes, a figure or an array, not {shown(picture)}")
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise MisuseError(
-            f"an image array has the shape height x width, or height x width x 1, 3 or 4; this one has {array.shape}"
+            "an image array has the shape height x width, or height x width x 1, 3 or 4; this one has"
+            f" {array.shape}: for channels first, transpose it to height x width x channels"
         )
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f" or not np.all((array >= 0) & (array <= 1)):
-        raise MisuseError(f"an image array is uint8, or floats from 0 to 1; this one is {array.dtype} outside of that")
+        told = f"{array.dtype} from {array.min()} to {array.max()}"
+        raise MisuseError(f"an image array is uint8, or floats from 0 to 1; this one is {told}")
     return (array * 255 + 0.5).astype(np.uint8)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from trackbridge.settings import launcher_rank
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,12 @@ def this_rank() -> Rank:
     return Rank(rank, size)
 
 
-def agree_on(run_id: str) -> str | None:
-    """Rank 0's run id on every rank, or None where the ranks cannot talk."""
+def agree_on(mine: T) -> T | None:
+    """Rank 0's value on every rank, or None where the ranks cannot talk."""
     distributed = _running_distributed()
     if distributed is None:
         return None
-    box = [run_id]
+    box = [mine]
     distributed.broadcast_object_list(box, src=0)
     return box[0]
 

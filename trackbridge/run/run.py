@@ -7,12 +7,12 @@ Misuse raises at once, with the value and the fix. Trouble with the disk never r
 from __future__ import annotations
 
 import hashlib
-import logging
+import math
 import traceback as traceback_module
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 from trackbridge.errors import MisuseError, RunClosedError
 from trackbridge.events.models import (
@@ -30,56 +30,25 @@ from trackbridge.events.models import (
 )
 from trackbridge.events.names import check_metric_name, check_scope
 from trackbridge.events.redact import mask_text, mask_value
-from trackbridge.events.values import as_json, as_json_object, as_scalar, as_step, clean_text, shown
-from trackbridge.journal.paths import files_folder
+from trackbridge.events.values import (
+    as_json_object,
+    as_label,
+    as_labels,
+    as_scalar,
+    as_step,
+    as_text,
+    clean_text,
+    shown,
+)
+from trackbridge.journal.paths import kept_folder
 from trackbridge.journal.sidecar import Sidecar, write_sidecar
 from trackbridge.run import files
 from trackbridge.run.companion import Companion
 from trackbridge.run.media import Media, as_media
+from trackbridge.run.nowhere import Journal, Nowhere
 from trackbridge.run.seeds import Seeds
 
 _MAX_TRACEBACK = 20_000
-_log = logging.getLogger(__name__)
-
-
-class Journal(Protocol):
-    """Where a run's events go: a writer, or nowhere."""
-
-    def append(self, kind: type[KnownEvent], **fields: Any) -> bool:
-        """Write one event."""
-
-    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
-        """Write one `metrics_logged` without NaN, infinities and an epoch."""
-
-    def sync(self) -> None:
-        """Bring what was written to the platter."""
-
-    def end(self, kind: type[KnownEvent], **fields: Any) -> None:
-        """Write the last event and close."""
-
-    def end_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
-        """Write the last event and block every later one: the process is about to die."""
-
-
-class Nowhere:
-    """The journal of a run that records nothing: other ranks, and library code outside of any run."""
-
-    def append(self, kind: type[KnownEvent], **fields: Any) -> bool:
-        """Nothing is written."""
-        return False
-
-    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
-        """Nothing is written."""
-        return False
-
-    def sync(self) -> None:
-        """There is nothing to bring."""
-
-    def end(self, kind: type[KnownEvent], **fields: Any) -> None:
-        """There is nothing to close."""
-
-    def end_for_death(self, kind: type[KnownEvent], **fields: Any) -> None:
-        """Nothing is written."""
 
 
 class Run:
@@ -116,7 +85,14 @@ class Run:
             RunClosedError: the run has ended.
         """
         # This runs at every step of a training: finite floats under known names go straight to the journal.
-        if type(metrics) is dict and type(step) is int and not step >> 63 and epoch is None and not self.is_closed:
+        if (
+            type(metrics) is dict
+            and metrics
+            and type(step) is int
+            and not step >> 63
+            and epoch is None
+            and not self.is_closed
+        ):
             known = self._names
             for name, value in metrics.items():
                 # A float minus itself is 0.0 only when it is finite.
@@ -133,21 +109,27 @@ class Run:
         scalars: dict[str, float] = {}
         media: dict[str, Media] = {}
         for name, value in metrics.items():
-            check_metric_name(name)
-            if (found := as_media(value)) is None:
+            if name not in self._names:
+                check_metric_name(name)
+            if type(value) is float:
+                scalars[name] = value
+            elif (found := as_media(value)) is None:
                 scalars[name] = as_scalar(name, value)
             else:
                 media[name] = found
-        if scalars:
-            self.append(MetricsLogged, step=step, metrics=scalars, epoch=epoch)
-            self._names.update(scalars)
+        self._require_open("log")
+        if scalars and epoch is None and all(map(math.isfinite, scalars.values())):
+            self._journal.append_finite(step, scalars)
+        elif scalars:
+            self._journal.append(MetricsLogged, step=step, metrics=scalars, epoch=epoch)
+        self._names.update(scalars)
         if media:
             self._log_media(media, step)
 
     def log_config(self, config: Any, *, scope: str = "script") -> None:
-        """Record nested config (a mapping, dataclass or pydantic model) under a scope; secrets are masked.
+        """Record nested config under a scope: a mapping, dataclass, pydantic model or argparse.Namespace.
 
-        Keys logged again under the same scope replace the old values.
+        Secrets are masked. Keys logged again under the same scope replace the old values.
 
         Raises:
             MisuseError: it is none of these, or contains itself; the scope is no plain word.
@@ -162,7 +144,7 @@ class Run:
             MisuseError: it is no `tb.Seeds`.
         """
         if not isinstance(seeds, Seeds):
-            raise MisuseError(f"log_seeds takes tb.Seeds(init=, data=, dropout=), not {seeds!r}")
+            raise MisuseError(f"log_seeds takes tb.Seeds(init=, data=, dropout=), not {shown(seeds)}")
         self.append(SeedsLogged, init=seeds.init, data=seeds.data, dropout=seeds.dropout, all=seeds.all)
         self.seeds = seeds
 
@@ -172,7 +154,9 @@ class Run:
         Raises:
             MisuseError: it is no mapping.
         """
-        plain = {name: as_json(_number_or_self(value), where=f"summary {name!r}") for name, value in values.items()}
+        if not isinstance(values, Mapping):
+            raise MisuseError(f"summary is {shown(values)} ({type(values).__name__}); expected a mapping")
+        plain = {name: _number_or_self(value) for name, value in values.items()}
         self.append(SummaryLogged, values=mask_value(as_json_object("summary", plain)))
 
     def log_checkpoint(
@@ -180,67 +164,76 @@ class Run:
     ) -> None:
         """Record a checkpoint directory and its scores, and put `trackbridge.json` into it for a later resume.
 
-        With `keep=True` the run folder gets a copy of its own under `files/checkpoints/` (hard links where
-        the file system allows), which survives when the original is rotated away.
+        With `keep=True` the run folder gets a copy of its own under `files/checkpoints/`, which survives when the
+        original is rotated away. Where the file system allows, the copy of a folder that has the step in its name
+        (`checkpoint-500`) is made of hard links; `trackbridge doctor` tells when it was overwritten through them.
 
         Raises:
             MisuseError: there is no such directory; a score is no number.
+            RunClosedError: the run has ended.
         """
         folder, at = Path(path), as_step(step)
         if not folder.is_dir():
             raise MisuseError(f"checkpoint {str(folder)!r} is no directory: save it first, then log it")
         scores = {check_metric_name(name): as_scalar(name, value) for name, value in (metrics or {}).items()}
+        self._require_open("log_checkpoint")
         if not self.is_recording:
             return
-        with files.trouble_is_told("checkpoint"):
+        kept, size_bytes = None, None
+        try:
             write_sidecar(folder, self._sidecar(at))
-        kept = files.keep_folder(folder, files_folder(self.path) / "checkpoints" / f"step-{at}") if keep else None
+            size_bytes = files.size_bytes(folder)
+        except OSError as error:
+            self._journal.tell(error)
+        if keep:
+            kept = files.keep_folder(folder, kept_folder(self.path, at))
         self.append(
             CheckpointSaved,
             step=at,
-            path=str(folder.resolve()),
+            path=clean_text(str(folder.resolve())),
             metrics=scores,
-            size_bytes=files.size_bytes(folder),
+            size_bytes=size_bytes,
             kept=None if kept is None else kept.relative_to(self.path).as_posix(),
         )
         self._journal.sync()
 
     def log_artifact(self, path: str | Path, *, type: str = "file", name: str | None = None) -> None:  # noqa: A002 - the field's word
-        """Record a file or folder by reference: its place, size and SHA-256. It is not copied.
+        """Record a file or folder by reference: its place, size and SHA-256. It is read whole, and not copied.
 
         Raises:
-            MisuseError: there is no such file.
+            MisuseError: there is no such file; the type or the name is no text.
         """
-        file = Path(path)
+        file, kind = Path(path), as_label("artifact type", type)
         if not file.exists():
             raise MisuseError(f"artifact {str(file)!r} does not exist: write it first, then log it")
-        with files.trouble_is_told("artifact"):
+        label = as_label("artifact name", file.name or str(file) if name is None else name)
+        self._require_open("log_artifact")
+        try:
             size_bytes, sha256 = files.digest(file)
-            resolved = clean_text(str(file.resolve()))
-            self.append(
-                ArtifactLogged, name=name or file.name, type=type, path=resolved, size_bytes=size_bytes, sha256=sha256
-            )
+        except OSError as error:
+            self._journal.drop(ArtifactLogged, error)
+            return
+        where = clean_text(str(file.resolve()))
+        self.append(ArtifactLogged, name=label, type=kind, path=where, size_bytes=size_bytes, sha256=sha256)
 
     def set_tags(self, *tags: str) -> None:
         """Make these the run's tags, instead of those it had.
 
         Raises:
-            MisuseError: a tag is no string.
+            MisuseError: a tag is no text.
         """
-        for tag in tags:
-            if not isinstance(tag, str) or not tag:
-                raise MisuseError(f"a tag is a non-empty string, not {tag!r}")
-        self.append(TagsSet, tags=[clean_text(tag) for tag in tags])
+        self.append(TagsSet, tags=as_labels("tags", tags))
 
     def finish(self, status: Status = "finished", error: str | None = None) -> None:
         """End the run with a status: `finished`, `failed` or `killed`. Calling it again does nothing.
 
         Raises:
-            MisuseError: another status.
+            MisuseError: another status; an error that is no text.
         """
         if status not in get_args(Status):
             raise MisuseError(f"status {status!r} is not one of {', '.join(get_args(Status))}")
-        self._end(status, exit_code=0 if status == "finished" else None, error=error)
+        told = None if error is None else as_text("error", error)
+        self._end(status, exit_code=0 if status == "finished" else None, error=told)
 
     def __enter__(self) -> Run:
         return self
@@ -262,31 +255,32 @@ class Run:
         Raises:
             RunClosedError: the run has ended.
         """
-        if self.is_closed:
-            raise self._closed_error(str(kind.__struct_config__.tag))
+        self._require_open(str(kind.__struct_config__.tag))
         self._journal.append(kind, **fields)
 
     def _log_media(self, media: Mapping[str, Media], step: int) -> None:
-        for name, item in media.items():
+        for name, item in media.items() if self.is_recording else ():
             encoded = item.encode()
             sha256 = hashlib.sha256(encoded.content).hexdigest()
             relative = f"files/media/{sha256[:24]}.{encoded.suffix}"
-            with files.trouble_is_told("media"):
-                if self.is_recording:
-                    files.write_once(self.path / relative, encoded.content)
-                self.append(
-                    MediaLogged,
-                    name=name,
-                    step=step,
-                    media=item.media,
-                    path=relative,
-                    size_bytes=len(encoded.content),
-                    sha256=sha256,
-                    caption=None if item.caption is None else clean_text(item.caption),
-                )
+            try:
+                files.write_once(self.path / relative, encoded.content)
+            except OSError as error:
+                self._journal.drop(MediaLogged, error)
+                continue
+            self.append(
+                MediaLogged,
+                name=name,
+                step=step,
+                media=item.media,
+                path=relative,
+                size_bytes=len(encoded.content),
+                sha256=sha256,
+                caption=item.caption,
+            )
 
     def _sidecar(self, step: int) -> Sidecar:
-        root = str(self.path.resolve().parent.parent)
+        root = clean_text(str(self.path.resolve().parent.parent))
         return Sidecar(run_id=self.run_id, project=self.project, name=self.name, step=step, root=root)
 
     def end_by(self, error: BaseException) -> None:
@@ -300,7 +294,7 @@ class Run:
             self._end("failed", exit_code=code, error=f"SystemExit: {error.code}")
         else:
             text = "".join(traceback_module.format_exception(type(error), error, error.__traceback__))
-            self._end("failed", exit_code=1, error=f"{type(error).__name__}: {error}", traceback=text)
+            self._end("failed", exit_code=1, error=_described(error), traceback=text)
 
     def end_killed(self, reason: str, exit_code: int) -> None:
         """End the run from a thread beside the training one, just before the process dies."""
@@ -322,11 +316,19 @@ class Run:
         if self.companion is not None:
             self.companion.see_off()
 
-    def _closed_error(self, verb: str) -> RunClosedError:
-        return RunClosedError(
-            f"run {self.name!r} has ended, so {verb} records nothing: log before finish(), or continue it with"
-            f" start_run({self.project!r}, run_id={self.run_id!r})"
-        )
+    def _require_open(self, verb: str) -> None:
+        if self.is_closed:
+            raise RunClosedError(
+                f"run {self.name!r} has ended, so {verb} records nothing: log before finish(), or continue it with"
+                f" start_run({self.project!r}, run_id={self.run_id!r})"
+            )
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - a broken __str__ must not take the place of the error itself
+        return f"{type(error).__name__}: <exception str() failed>"
 
 
 def _number_or_self(value: object) -> object:

@@ -8,7 +8,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from trackbridge.events.models import CheckpointDeleted, Heartbeat
-from trackbridge.journal.paths import files_folder
+from trackbridge.journal.paths import kept_folder
 from trackbridge.run.run import Run
 
 HEARTBEAT_EVERY_S = 30.0
@@ -30,7 +30,7 @@ def checkpoint_deleted(run: Run, path: str | Path, *, step: int) -> None:
 
 def drop_kept(run: Run, *, step: int) -> None:
     """Delete the run's own copy of a checkpoint, and record it; nothing happens where there is none."""
-    kept = files_folder(run.path) / "checkpoints" / f"step-{step}"
+    kept = kept_folder(run.path, step)
     if run.is_recording and kept.is_dir():
         shutil.rmtree(kept, ignore_errors=True)
         run.append(CheckpointDeleted, step=step, path=kept.relative_to(run.path).as_posix())

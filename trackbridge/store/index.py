@@ -16,7 +16,7 @@ from functools import reduce
 from itertools import groupby, pairwise
 from pathlib import Path
 from time import time_ns
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 import numpy as np
@@ -29,6 +29,7 @@ from trackbridge.store.filesystem import lies_on_network
 from trackbridge.store.fold import fold_facts
 from trackbridge.store.follow import JournalChange, JournalState
 from trackbridge.store.records import MetricSummary, Series
+from trackbridge.store.scan import Stamp
 from trackbridge.store.series import (
     concatenate,
     in_step_order,
@@ -45,7 +46,8 @@ SCHEMA_VERSION = 1
 _USER_VERSION = SCHEMA_VERSION * 1000 + FORMAT_VERSION
 _BUSY_TIMEOUT_S = 30.0
 
-_UNDECODABLE = (msgspec.DecodeError, msgspec.ValidationError)
+# ValueError is what decoding lines and arrays raises; an error of our own would come back from memory, and be seen.
+_UNDECODABLE = (msgspec.DecodeError, ValueError)
 IndexTrouble = (sqlite3.Error, *_UNDECODABLE)
 """What `Index` raises when its file cannot be used, or no longer; for `except`."""
 
@@ -86,7 +88,8 @@ _summary_decoder = msgspec.msgpack.Decoder(MetricSummary)
 def is_damage(trouble: Exception) -> bool:
     """True when the file itself is at fault, and not a lock, a full disk or a missing permission."""
     # SQLite tells damage as DatabaseError itself, and its surroundings as subclasses of it.
-    return type(trouble) in (sqlite3.DatabaseError, *_UNDECODABLE) or "no such" in str(trouble)
+    is_of_sqlite = type(trouble) is sqlite3.DatabaseError or "no such" in str(trouble)
+    return is_of_sqlite or isinstance(trouble, _UNDECODABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,12 @@ class Index:
             self.close()
             raise
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All questions asked inside are answered from one and the same state."""
+        with self._transaction("DEFERRED"):
+            yield
+
     def generation(self) -> int:
         """A number that grows with every change by anybody."""
         return int(self._one("SELECT number FROM generation")[0])
@@ -131,16 +140,16 @@ class Index:
         """The folders of all runs, as `project/run_id`."""
         return {folder for (folder,) in self._all("SELECT folder FROM runs")}
 
-    def states(self, since: int = 0) -> dict[str, dict[str, JournalState]]:
-        """Per run folder that changed after a generation, how far each of its journal files has been read."""
-        found: dict[str, dict[str, JournalState]] = {}
+    def stamps(self, since: int = 0) -> dict[str, dict[str, Stamp]]:
+        """Per run folder that changed after a generation, its journal files as they were when last read."""
+        found: dict[str, dict[str, Stamp]] = {}
         rows = self._all("SELECT folder, file, state FROM journals JOIN runs USING (run) WHERE changed > ?", since)
         for folder, file, state in rows:
-            found.setdefault(folder, {})[file] = _state_decoder.decode(state)
+            found.setdefault(folder, {})[file] = _state_decoder.decode(state).stamp
         return found
 
-    def states_of(self, folder: str) -> dict[str, JournalState]:
-        """The same for one run."""
+    def states(self, folder: str) -> dict[str, JournalState]:
+        """How far each journal file of a run has been read."""
         rows = self._all("SELECT file, state FROM journals JOIN runs USING (run) WHERE folder = ?", folder)
         return {file: _state_decoder.decode(state) for file, state in rows}
 
@@ -161,7 +170,7 @@ class Index:
     def update(self, folder: str, changes: Sequence[JournalChange], gone: Iterable[str]) -> bool:
         """True when the changes of a run are in; False when another reader was faster: look again, then."""
         with self._writing():
-            states = self.states_of(folder)
+            states = self.states(folder)
             if any(states.get(change.file) != change.known for change in changes):
                 return False
             self._do("INSERT OR IGNORE INTO runs (folder, changed) VALUES (?, 0)", folder)
@@ -180,7 +189,8 @@ class Index:
 
     def series(self, folder: str, metric: str) -> Series:
         """The points of one metric that count; none when the index does not know it."""
-        return self._merged(metric, self.streams(folder, metric))
+        with self.reading():
+            return self._merged(metric, self.streams(folder, metric))
 
     def extents(self, stream: Stream, start: int, stop: int) -> list[tuple[int, int]]:
         """The number and the count of points of each chunk of a stream with points in a range of steps."""
@@ -337,7 +347,7 @@ class Index:
         self._do("PRAGMA foreign_keys = ON")
 
     def _make_anew(self) -> None:
-        with self._transaction():
+        with self._transaction("IMMEDIATE"):
             # Another reader may have made it while this one waited for its turn.
             if self._one("PRAGMA user_version")[0] == _USER_VERSION:
                 return
@@ -350,14 +360,14 @@ class Index:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._transaction():
+        # The write lock is taken before the first read, so that what was read is still so when writing.
+        with self._transaction("IMMEDIATE"):
             self._do("UPDATE generation SET number = number + 1")
             yield
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        # IMMEDIATE takes the write lock before the first read, so that what was read is still so when writing.
-        self._do("BEGIN IMMEDIATE")
+    def _transaction(self, lock: Literal["DEFERRED", "IMMEDIATE"]) -> Iterator[None]:
+        self._do(f"BEGIN {lock}")
         try:
             yield
         except BaseException:

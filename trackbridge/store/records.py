@@ -176,5 +176,9 @@ class RunRecord:
 
     @property
     def duration_s(self) -> float:
-        """Seconds from the first session's start to the end, or to the last sign of life."""
-        return max(0.0, ((self.ended_ns or self.last_seen_ns) - self.started_ns) / 1e9)
+        """Seconds in which a session ran, up to its last sign of life; the time between two sessions does not count."""
+        total_ns = until_ns = 0
+        for session in self.sessions:
+            total_ns += max(0, session.last_seen_ns - max(session.started_ns, until_ns))
+            until_ns = max(until_ns, session.last_seen_ns)
+        return total_ns / 1e9

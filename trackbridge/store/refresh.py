@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trackbridge.store.follow import JournalState, read_change
+from trackbridge.store.follow import read_change
 from trackbridge.store.index import Index
 from trackbridge.store.records import RunRecord
 from trackbridge.store.scan import RootScan, Stamp
@@ -17,22 +17,24 @@ class Snapshot:
 
     def __init__(self, index: Index, to_record: Callable[[str, StoredRecord], RunRecord]) -> None:
         self.index = index
-        self.states: dict[str, dict[str, JournalState]] = {}
+        self.stamps: dict[str, dict[str, Stamp]] = {}
         self.records: dict[str, RunRecord] = {}
         self._to_record = to_record
         self._generation = 0
 
     def look(self) -> None:
         """Catch up with the index."""
-        generation = self.index.generation()
-        if generation == self._generation:
-            return
-        self.states.update(self.index.states(since=self._generation))
-        for folder, stored in self.index.records(since=self._generation):
-            self.records[folder] = self._to_record(folder, stored)
-        for folder in self.records.keys() - self.index.folders():
+        with self.index.reading():
+            generation = self.index.generation()
+            if generation == self._generation:
+                return
+            self.stamps.update(self.index.stamps(since=self._generation))
+            stored = self.index.records(since=self._generation)
+            folders = self.index.folders()
+        self.records.update({folder: self._to_record(folder, one) for folder, one in stored})
+        for folder in self.records.keys() - folders:
             del self.records[folder]
-            self.states.pop(folder, None)
+            self.stamps.pop(folder, None)
         self._generation = generation
 
 
@@ -47,8 +49,7 @@ def refresh(snapshot: Snapshot, scan: RootScan) -> None:
     if deleted := snapshot.records.keys() - found.keys():
         snapshot.index.forget(deleted)
     for folder, stamps in found.items():
-        states = snapshot.states.get(folder, {})
-        if {file: state.stamp for file, state in states.items()} != stamps:
+        if snapshot.stamps.get(folder) != stamps:
             _refresh_run(snapshot.index, scan.root / folder, folder, stamps)
     snapshot.look()
 
@@ -57,7 +58,7 @@ def _refresh_run(index: Index, path: Path, folder: str, stamps: Mapping[str, Sta
     unread = stamps
     # A large file takes several rounds, each a transaction of its own: other readers see it grow.
     while True:
-        known = index.states_of(folder)
+        known = index.states(folder)
         changes = [
             read_change(path / file, known.get(file), stamp)
             for file, stamp in unread.items()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from trackbridge.errors import MisuseError, NotFoundError, nearest
+from trackbridge.journal.tail import Tail
 from trackbridge.settings import load_settings
 from trackbridge.store.curves import DEFAULT_PIXELS, Curve
 from trackbridge.store.index import Index, IndexTrouble
@@ -90,6 +91,10 @@ class Store:
             raise NotFoundError(f"no run below {self.root} has the id or name {selector!r}{known}")
         raise NotFoundError(f"{selector!r} could be {len(found)} runs; pass an id: {_candidates(found)}")
 
+    def tail(self, run: RunRecord) -> Tail:
+        """Follows what is written to the run's journals: its `read_new()` gives every event once, from the first on."""
+        return Tail(Path(run.path))
+
     def projects(self) -> list[str]:
         """The names of the projects that have runs, in alphabetical order."""
         return sorted({record.project for record in self._records()})
@@ -110,14 +115,17 @@ class Store:
 
         Raises:
             NotFoundError: the run has no such metric, or is gone.
-            MisuseError: `pixels` is less than 1.
+            MisuseError: `pixels` is less than 1, or the run is another store's.
         """
         if pixels < 1:
             raise MisuseError(f"pixels is {pixels}; expected the width of a picture, such as {DEFAULT_PIXELS}")
         if metric not in run.metrics:
             raise NotFoundError(f"run {run.name!r} has no metric {metric!r}{nearest(metric, run.metrics)}")
         folder = self._folder_of(run)
-        return self._ask(lambda index: zoom(index, folder, metric, start, stop, pixels))
+        curve = self._ask(lambda index: zoom(index, folder, metric, start, stop, pixels))
+        if not curve.n and not self._ask(lambda index: index.streams(folder, metric)):
+            raise self._gone(folder, metric)
+        return curve
 
     def _records(self) -> list[RunRecord]:
         with self._lock:
@@ -126,13 +134,16 @@ class Store:
         return sorted(records, key=lambda record: (record.started_ns, record.path))
 
     def _to_record(self, folder: str, stored: StoredRecord) -> RunRecord:
-        return from_stored(stored, os.path.join(self.root, folder), partial(self._series, folder))
+        return from_stored(stored, str(self.root / folder), partial(self._series, folder))
 
     def _series(self, folder: str, metric: str) -> Series:
         series = self._ask(lambda index: index.series(folder, metric))
         if not len(series):
-            raise NotFoundError(f"the points of {metric!r} are gone: {folder} below {self.root} was deleted or changed")
+            raise self._gone(folder, metric)
         return series
+
+    def _gone(self, folder: str, metric: str) -> NotFoundError:
+        return NotFoundError(f"the points of {metric!r} are gone: {folder} below {self.root} was deleted or changed")
 
     def _judged(self, record: RunRecord) -> RunRecord:
         if record.status != "running" or not record.sessions or self._liveness.is_alive(record.sessions[-1]):
@@ -140,7 +151,12 @@ class Store:
         return replace(record, status="lost")
 
     def _folder_of(self, run: RunRecord) -> str:
-        return Path(run.path).relative_to(self.root).as_posix()
+        try:
+            return Path(run.path).relative_to(self.root).as_posix()
+        except ValueError:
+            raise MisuseError(
+                f"run {run.name!r} lies at {run.path}, not below {self.root}: ask the store it came from"
+            ) from None
 
     def _ask(self, question: Callable[[Index], _Answer]) -> _Answer:
         with self._lock:

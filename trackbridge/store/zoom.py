@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -21,16 +22,19 @@ def zoom(index: Index, folder: str, metric: str, start: int | None, stop: int | 
     Raises:
         IndexTrouble: the index cannot be used any longer.
     """
-    streams = index.streams(folder, metric)
-    if any(_last_step(before) >= after.first_step for before, after in pairwise(streams)):
-        # Writers that logged the same steps: only their merged points say which of them stand.
-        return downsample(index.series(folder, metric), start=start, stop=stop, pixels=pixels)
-    sketches: list[Sketch] = []
-    for stream in streams:
-        last = _LAST_STEP if stream.last_step is None else stream.last_step
-        first = _FIRST_STEP if start is None else start
-        sketches += _sketches(index, stream, first, min(last, _LAST_STEP if stop is None else stop), pixels)
-    return draw(metric, sketches, pixels=pixels)
+    first = _FIRST_STEP if start is None else start
+    last = _LAST_STEP if stop is None else stop
+    with index.reading():
+        streams = index.streams(folder, metric)
+        if not _have_steps_in_common(streams):
+            parts = (_sketches(index, one, first, min(last, _last_step(one)), pixels) for one in streams)
+            return draw(metric, list(chain.from_iterable(parts)), pixels=pixels)
+    # Writers that logged the same steps: only their merged points say which of them stand.
+    return downsample(index.series(folder, metric), start=start, stop=stop, pixels=pixels)
+
+
+def _have_steps_in_common(streams: Sequence[Stream]) -> bool:
+    return any(_last_step(before) >= after.first_step for before, after in pairwise(streams))
 
 
 def _sketches(index: Index, stream: Stream, start: int, stop: int, pixels: int) -> list[Sketch]:

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from trackbridge.store.records import MetricSummary, RunRecord, Seeds, Series
+from trackbridge.store.records import RunRecord, Seeds, Series
+from trackbridge.store.series import summarize
 
 Curve: TypeAlias = Mapping[int, float] | Sequence[float]
 """Values by step, or in order for steps 1, 2, 3, ..."""
@@ -63,22 +64,4 @@ def build_series(name: str, curve: Curve) -> Series:
         values=np.array(list(points.values()), dtype=np.float64),
         times_ns=STARTED_NS + steps * 1_000_000_000,
         epochs=np.full(len(points), np.nan),
-    )
-
-
-def summarize(series: Series) -> MetricSummary:
-    """The summary of a metric with at least one point."""
-    finite = np.isfinite(series.values)
-    values, steps = series.values[finite], series.steps[finite]
-    lowest, highest = (int(values.argmin()), int(values.argmax())) if len(values) else (0, 0)
-    return MetricSummary(
-        name=series.name,
-        n=len(series),
-        n_nonfinite=int((~finite).sum()),
-        last=float(series.values[-1]),
-        last_step=int(series.steps[-1]),
-        minimum=float(values[lowest]) if len(values) else None,
-        minimum_step=int(steps[lowest]) if len(values) else None,
-        maximum=float(values[highest]) if len(values) else None,
-        maximum_step=int(steps[highest]) if len(values) else None,
     )
