@@ -204,7 +204,7 @@ class TestRefusals:
     ) -> None:
         monkeypatch.setenv("NEPTUNE_API_TOKEN", "not-a-token")
 
-        with pytest.raises(DeliveryRefused, match="valid API token") as refused:
+        with pytest.raises(DeliveryRefused, match="token of a self-hosted server") as refused:
             bench.open()
         assert "not-a-token" not in str(refused.value)
 

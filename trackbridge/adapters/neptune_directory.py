@@ -10,6 +10,7 @@ are copied into the directory, so that it can be moved to a machine with a netwo
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ OPERATIONS, COMMIT, UPLOADS = "data-1.log", "trackbridge.json", "upload_path"
 # The client writes as many values into one operation; `neptune sync` sends 1000 operations in a request.
 MAX_VALUES = 100
 _encode = msgspec.json.encode
+_log = logging.getLogger(__name__)
 
 
 class Commit(msgspec.Struct):
@@ -99,6 +101,7 @@ class NeptuneDirectory:
     def end(self) -> None:
         """Close the file; the format has no mark for the end of a run."""
         self._operations.close()
+        _log.info("neptune: neptune sync --path %s --object offline/%s", self.path.parents[2], self.remote_id)
 
     def _begin(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

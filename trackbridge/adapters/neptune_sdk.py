@@ -166,7 +166,8 @@ _HOSTED = (
     ". Neptune's hosted service closed on 5 March 2026: point NEPTUNE_API_TOKEN at a server of your own,"
     " or deliver to neptune:offline"
 )
-_NO_TOKEN, _NO_PROJECT = "Neptune needs a valid API token", "Neptune needs the name of a project that exists"
+_NO_TOKEN = "Neptune needs the API token of a self-hosted server, as the hosted service closed on 5 March 2026"
+_NO_PROJECT = "Neptune needs the name of a project that exists"
 _REFUSALS = {
     "NeptuneMissingApiTokenException": _NO_TOKEN,
     "NeptuneInvalidApiTokenException": _NO_TOKEN,

@@ -6,7 +6,8 @@ fields, uploads files and reads all of it back. The SDK asks a server for its Sw
 short one, written by hand, is enough.
 
     with FakeNeptune() as neptune:
-        os.environ.update(neptune.environment())
+        for name, value in neptune.environment().items():
+            monkeypatch.setenv(name, value)
         ...
         assert neptune.seen(run_id).curve("train/loss") == [(1, 0.5)]
 """
