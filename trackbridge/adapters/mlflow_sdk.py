@@ -16,7 +16,7 @@ from trackbridge.errors import (
 )
 from trackbridge.events.redact import mask_text
 
-TESTED_VERSIONS = ("3.17.2", "3.17.2")
+TESTED_VERSIONS = ("3.1.4", "3.17.2")
 WAY_OUT = (
     "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, to what the server expects,"
     " then deliver again"
@@ -32,20 +32,29 @@ def load_sdk() -> None:
     try:
         import mlflow
         from mlflow import environment_variables as settings
-        from mlflow.telemetry import set_telemetry_client
     except ImportError as error:
         raise MissingDependencyError.for_extra("the mlflow adapter", "mlflow", "mlflow") from error
+    warn_if_untested("mlflow", mlflow.__version__, TESTED_VERSIONS)
     # The relay knows when to try again. The SDK repeats requests whose answer was lost, which can make two runs of one.
     settings.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)
     settings.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)
     settings.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
-    settings.MLFLOW_DISABLE_TELEMETRY.set(True)
-    set_telemetry_client()
+    _stop_telemetry()
     for name in ("mlflow", "alembic"):
         log = logging.getLogger(name)
         log.handlers[:], log.propagate = [logging.NullHandler()], True
         log.setLevel(logging.WARNING)
-    warn_if_untested("mlflow", mlflow.__version__, TESTED_VERSIONS)
+
+
+def _stop_telemetry() -> None:
+    # A relay's calls are no sign of how a person uses MLflow, and nobody asked that person.
+    try:
+        from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
+        from mlflow.telemetry import set_telemetry_client
+    except ImportError:
+        return  # before mlflow 3.2 there was none
+    MLFLOW_DISABLE_TELEMETRY.set(True)
+    set_telemetry_client()
 
 
 @contextmanager
