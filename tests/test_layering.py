@@ -12,22 +12,26 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "trackbridge"
 BASE = {"trackbridge", "errors", "settings"}
 ALLOWED = {
-    "__init__": {"comparison", "run", "store"},  # the facade, for type checkers only: it loads by name
+    "__init__": {"comparison", "relay", "run", "store"},  # the facade, for type checkers only: it loads by name
     "__main__": {"cli"},
     "errors": set(),
     "settings": {"errors"},
+    "targets": {"errors"},
     "events": {"errors", "events"},
     "journal": {"errors", "events", "journal"},
-    "run": BASE | {"events", "journal", "run"},
+    "run": BASE | {"events", "journal", "run", "targets"},
     "store": BASE | {"events", "journal", "store"},
     "comparison": {"errors", "events", "store", "comparison"},
+    "adapters": BASE | {"events", "journal", "targets", "adapters"},
+    "relay": BASE | {"events", "journal", "store", "targets", "adapters", "relay"},
     "report": {"errors", "events", "store", "comparison", "report"},
     "integrations": BASE | {"events", "journal", "run", "integrations"},
     "finetune": BASE | {"events", "journal", "run", "store", "comparison", "report", "integrations", "finetune"},
-    "cli": BASE | {"events", "store", "comparison", "report", "finetune", "cli"},
-    "testing": BASE | {"events", "journal", "run", "store", "comparison", "testing"},
+    "cli": BASE | {"events", "store", "comparison", "report", "finetune", "relay", "cli"},
+    "testing": BASE | {"events", "journal", "run", "store", "comparison", "adapters", "testing"},
 }
-HEAVY = {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "wandb", "comet_ml", "neptune"}
+HEAVY = {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib"}
+HEAVY |= {"wandb", "comet_ml", "neptune", "mlflow", "tensorboard", "psutil", "pynvml"}
 MAY_IMPORT_HEAVY_AT_TOP = {"integrations", "finetune"}
 
 
@@ -51,14 +55,21 @@ def imported(tree: ast.AST) -> Iterator[str]:
                 yield from (f"trackbridge.{alias.name}" for alias in node.names)
 
 
+class _WhatIsDoneAtImport(ast.NodeTransformer):
+    """Leaves out the bodies of functions and methods, and what is for type checkers only."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        return None
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        return None
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if "TYPE_CHECKING" in ast.unparse(node.test) else self.generic_visit(node)
+
+
 def at_top_level(tree: ast.Module) -> ast.Module:
-    is_typing_only = lambda node: isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)  # noqa: E731
-    body = [
-        node
-        for node in tree.body
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not is_typing_only(node)
-    ]
-    return ast.Module(body=body, type_ignores=[])
+    return ast.fix_missing_locations(_WhatIsDoneAtImport().visit(tree))
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -78,6 +89,18 @@ def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
     top = {name.partition(".")[0] for name in imported(at_top_level(ast.parse(path.read_text(encoding="utf-8"))))}
 
     assert not top & HEAVY or part(path) in MAY_IMPORT_HEAVY_AT_TOP
+
+
+def test_the_relay_and_the_command_line_know_no_adapter_by_name() -> None:
+    used = {
+        name
+        for path in modules()
+        if part(path) in ("relay", "cli")
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.startswith("trackbridge.adapters.")
+    }
+
+    assert used == {"trackbridge.adapters.base", "trackbridge.adapters.registry"}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

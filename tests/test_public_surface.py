@@ -35,6 +35,7 @@ def test_all_is_the_checked_in_list() -> None:
         "current_run",
         "open_store",
         "start_run",
+        "sync",
     ]
     assert dir(trackbridge) == sorted(trackbridge.__all__)
 
@@ -69,6 +70,17 @@ with tb.start_run("p", root={str(tmp_path)!r}) as run:
     run.log({{"a": 1.0}}, step=1)"""
 
     assert not loaded_by(code) & {"torch", "transformers", "scipy", "sqlite3", "numpy", "typer"}
+
+
+def test_a_run_that_is_delivered_live_loads_no_sdk_and_no_relay(tmp_path: Path) -> None:
+    code = f"""
+import trackbridge as tb
+with tb.start_run("p", root={str(tmp_path)!r}, to=["memory:offline"]) as run:
+    run.log({{"a": 1.0}}, step=1)
+import sys
+assert not [name for name in sys.modules if name.startswith(("trackbridge.relay", "trackbridge.adapters"))]"""
+
+    assert not loaded_by(code) & {*HEAVY, "mlflow", "psutil", "typer"} - {"pydantic"}
 
 
 def test_help_loads_no_training_library() -> None:

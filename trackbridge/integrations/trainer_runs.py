@@ -67,13 +67,20 @@ class OwnRuns:
     """A new run for each `train()` and each trial of a search; a resumed training goes on in its old run."""
 
     def __init__(
-        self, project: str, name: str | None, group: str | None, tags: Sequence[str], root: str | Path | None
+        self,
+        project: str,
+        name: str | None,
+        group: str | None,
+        tags: Sequence[str],
+        root: str | Path | None,
+        to: Sequence[str] | None,
     ) -> None:
         self._project = project
         self._name = name
         self._group = group
         self._tags = tuple(tags)
         self._root = root
+        self._to = to
         self._run: Run | None = None
         # The state whose training the run belongs to; Trainer makes a new one at each train().
         self._state: TrainerState | None = None
@@ -104,7 +111,7 @@ class OwnRuns:
             yield run
             return
         root = run.path.parent.parent
-        with start_run(self._project, name=run.name, run_id=run.run_id, root=root) as again:
+        with start_run(self._project, name=run.name, run_id=run.run_id, root=root, to=self._to) as again:
             yield again
 
     def end(self, state: TrainerState, control: TrainerControl) -> None:
@@ -143,6 +150,7 @@ class OwnRuns:
             group=self._group or (_search_name(self._name, args) if state.is_hyper_param_search else None),
             tags=self._tags,
             root=self._root,
+            to=self._to,
             **self._origin(args, state),
         )
 

@@ -59,7 +59,8 @@ class TrackingCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
     Args:
         run: a run of yours. It is yours to finish, so its context manager decides how it ended.
         project: instead of a run, the project in which each `train()` and each search trial gets a run of its own.
-        name, group, tags, root: of those runs, as in `trackbridge.start_run`; `name` falls back on `args.run_name`.
+        name, group, tags, root, to: of those runs, as in `trackbridge.start_run`; `name` falls back on
+            `args.run_name`.
         checkpoints: which checkpoints the run folder keeps a copy of, safe from `save_total_limit`: "none",
             "best" (the best so far by `metric_for_best_model`) or "all". All of them are recorded in any case.
 
@@ -77,14 +78,17 @@ class TrackingCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         tags: Sequence[str] = (),
         checkpoints: Policy = "none",
         root: str | Path | None = None,
+        to: Sequence[str] | None = None,
     ) -> None:
         if (run is None) == (project is None):
             raise MisuseError("TrackingCallback takes either a run of yours or project=..., in which it opens its own")
-        if run is not None and (name or group or tags or root):
-            raise MisuseError("name, group, tags and root are those of a new run: give them to start_run(...) instead")
+        if run is not None and (name or group or tags or root or to):
+            raise MisuseError(
+                "name, group, tags, root and to are those of a new run: give them to start_run(...) instead"
+            )
         if checkpoints not in get_args(Policy):
             raise MisuseError(f"checkpoints is {checkpoints!r}{nearest(str(checkpoints), get_args(Policy))}")
-        self._runs = GivenRun(run) if run is not None else OwnRuns(str(project), name, group, tags, root)
+        self._runs = GivenRun(run) if run is not None else OwnRuns(str(project), name, group, tags, root, to)
         self._policy: Policy = checkpoints
         self._run: Run | None = None
         self._training: TrainerState | None = None
