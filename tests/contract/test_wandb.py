@@ -27,6 +27,8 @@ class TestOnline(OnlineContract):
     @pytest.fixture
     def tracker(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWandb]:
         with FakeWandb() as server:
+            # The SDK reads its variables once in a process.
+            wandb.teardown()
             for name, value in server.environment.items():
                 monkeypatch.setenv(name, value)
             yield server

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from wandb_kit import build_rows, deliver_through_kills, fake_wandb
+from wandb_kit import HurriedAdapter, build_rows, deliver_through_kills, fake_wandb
 
 from trackbridge.adapters.wandb import WandbAdapter
 from trackbridge.testing.bench import assert_points
@@ -24,7 +24,7 @@ def test_a_delivery_killed_at_random_moments_is_exactly_once(server: FakeWandb, 
     rows = build_rows(tmp_path / "run", 3000)
     arrived = lambda: len(server.runs[rows.header.run_id].history) if server.runs else 0  # noqa: E731
 
-    deliver_through_kills(WandbAdapter, rows, tmp_path / "cursor", progress=arrived, kills=6, batch_rows=50)
+    deliver_through_kills(HurriedAdapter, rows, tmp_path / "cursor", progress=arrived, kills=5, batch_rows=50)
 
     run = server.runs[rows.header.run_id]
     assert (len(run.history), run.history.count(None), run.rewritten) == (3000, 0, 0)
@@ -42,7 +42,7 @@ def test_an_offline_delivery_killed_at_random_moments_is_exactly_once(server: Fa
     cursor = tmp_path / "cursor"
     counted = lambda: int(cursor.read_text() or 0) if cursor.exists() else 0  # noqa: E731
 
-    deliver_through_kills(connect, rows, cursor, progress=counted, kills=3, batch_rows=250)
+    deliver_through_kills(connect, rows, cursor, progress=counted, kills=2, batch_rows=250)
     sync(tmp_path / "offline")
 
     run = server.runs[rows.header.run_id]

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -347,3 +348,29 @@ else:
     raise AssertionError("it opened")"""
 
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ.copy())
+
+
+def test_a_server_is_spared_while_rows_come_in_one_by_one(bench: Bench) -> None:
+    assert isinstance(bench.tracker, FakeWandb)
+    adapter = bench.open()
+    started = time.monotonic()
+    for row in bench.rows.rows[1:4]:
+        adapter.deliver([row])
+        confirm(adapter)
+    adapter.close(None)
+
+    requests = len(bench.tracker.server.requests)
+    assert requests / (time.monotonic() - started) < 8
+    assert bench.seen.curve("train/norm") == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+def test_the_last_rows_of_a_run_are_not_held_back(bench: Bench) -> None:
+    adapter = bench.open()
+    adapter.deliver(bench.rows.rows)
+    confirm(adapter)
+    started = time.monotonic()
+    adapter.deliver([bench.rows.add(RunFinished, status="finished", exit_code=0)])
+    confirm(adapter)
+
+    assert time.monotonic() - started < WandbAdapter.pause_s
+    adapter.close(Ending("finished", 0))

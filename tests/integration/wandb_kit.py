@@ -14,15 +14,23 @@ import pytest
 import wandb
 
 from trackbridge.adapters.base import Adapter, Row, RunHeader
+from trackbridge.adapters.wandb import WandbAdapter
 from trackbridge.testing.bench import FINISHED
 from trackbridge.testing.fake_wandb import FakeWandb
 from trackbridge.testing.rows import RowBuilder
+
+
+class HurriedAdapter(WandbAdapter):
+    """Does not spare the server: it is ours."""
+
+    pause_s = 0.0
 
 
 @contextmanager
 def fake_wandb(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWandb]:
     """The fake server; the SDK of this process starts anew, because it reads its variables once."""
     with FakeWandb() as server:
+        wandb.teardown()
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         yield server

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,6 +14,9 @@ from trackbridge.adapters.wandb_folder import FolderRun
 from trackbridge.adapters.wandb_rows import Marks, RowWriter
 from trackbridge.adapters.wandb_sdk import TESTED_VERSIONS, load_sdk, sdk_calls
 from trackbridge.adapters.wandb_server import ServerRun
+from trackbridge.events.models import RunFinished
+
+FEW_ROWS = 1000
 
 
 class WandbAdapter:
@@ -41,9 +46,12 @@ class WandbAdapter:
         tested_versions=TESTED_VERSIONS,
     )
 
+    pause_s: ClassVar[float] = 2.0
+
     def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
         self.checkpoints: CheckpointPolicy = "none"
         self._mode = mode
+        self._confirmed_at = -math.inf
         self._folder = folder
 
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
@@ -67,12 +75,21 @@ class WandbAdapter:
     def flush(self, timeout_s: float) -> bool:
         """True when the server, or the offline file, has been read back and has every row."""
         if self._writer.marks:
+            self._pause(timeout_s)
             with sdk_calls():
                 if not self._place.confirm(self._writer, self._unconfirmed, timeout_s):
                     return False
         self._writer.marks = Marks()
         self._unconfirmed.clear()
+        self._confirmed_at = time.monotonic()
         return True
+
+    def _pause(self, timeout_s: float) -> None:
+        """Hold a small batch back for a moment: a confirmation takes eight requests, and W&B limits them."""
+        is_last = any(isinstance(row.event, RunFinished) for row in self._unconfirmed)
+        if self._mode == "online" and len(self._unconfirmed) < FEW_ROWS and not is_last:
+            left_s = self._confirmed_at + self.pause_s - time.monotonic()
+            time.sleep(max(0.0, min(left_s, timeout_s)))
 
     def close(self, ending: Ending | None) -> None:
         """End the run with its status, or only this connection."""

@@ -20,6 +20,7 @@ from trackbridge.errors import (
     MissingDependencyError,
     TransientDeliveryError,
 )
+from trackbridge.settings import vendor_variable
 
 TESTED_VERSIONS = ("0.31.0", "0.31.0")
 WAY_OUT = "set WANDB_API_KEY to a key of yours, or run `wandb login`, then deliver again"
@@ -29,6 +30,7 @@ STEP, EPOCH, SYSTEM_STEP = "trainer/step", "trainer/epoch", "system/seconds"
 OURS = "trackbridge"
 MAX_TAG = 64
 
+_SERVICE_GONE = {"HandleAbandonedError", "MailboxClosedError", "WandbServiceConnectionError", "AlreadyJoinedError"}
 _STATUS = re.compile(r"(?:error|HTTP|upload:) (\d{3})\b")
 _PASSES = re.compile(
     r"giving up after|while retrying|timed? ?out|deadline|connection (refused|reset)|did not respond|EOF|no such host",
@@ -44,11 +46,8 @@ def load_sdk() -> None:
     """
     try:
         import wandb
-        from wandb.sdk.lib.service import service_token
     except ImportError as error:
         raise MissingDependencyError.for_extra("the wandb adapter", "wandb", "wandb") from error
-    # A training that uses W&B itself leaves this variable to its children; its service would die with it.
-    service_token.clear_service_in_env()
     _set_up()
     warn_if_untested("wandb", wandb.__version__, TESTED_VERSIONS)
 
@@ -130,22 +129,20 @@ def sdk_calls() -> Iterator[None]:
 
 
 def delivery_error(error: Exception) -> DeliveryError:
-    """What an error of the SDK means for a delivery."""
+    """What an error of the SDK means for a delivery. The private ones are known by name: they move between versions."""
     import wandb
-    from wandb.sdk.lib.service import service_connection, service_token
-    from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
-    message = str(error) or type(error).__name__
+    name = type(error).__name__
+    message = str(error) or name
     if isinstance(error, (wandb.errors.AuthenticationError, wandb.errors.UsageError)):
         return DeliveryRefused(f"W&B does not take the API key ({message}): {WAY_OUT}")
     if isinstance(error, wandb.errors.WandbCoreNotAvailableError):
         return DeliveryRefused(f"the W&B SDK is incomplete ({message}): pip install --force-reinstall wandb")
-    if isinstance(error, (wandb.errors.Error, service_connection.WandbApiFailedError)):
+    if isinstance(error, OSError) or name in _SERVICE_GONE or "is in use" in message:
+        return TransientDeliveryError(f"the W&B service of this process is gone ({name}: {message})")
+    if isinstance(error, wandb.errors.Error) or name == "WandbApiFailedError":
         return refusal_or_outage(message)
-    gone = (HandleAbandonedError, MailboxClosedError, service_token.WandbServiceConnectionError, OSError)
-    if isinstance(error, gone) or "is in use" in message:
-        return TransientDeliveryError(f"the W&B service of this process is gone ({type(error).__name__}: {message})")
-    return AdapterBug(f"the W&B SDK failed in a way nobody foresaw: {type(error).__name__}: {message}")
+    return AdapterBug(f"the W&B SDK failed in a way nobody foresaw: {name}: {message}")
 
 
 def refusal_or_outage(message: str) -> DeliveryError:
@@ -189,9 +186,10 @@ _QUIET = {
 def _set_up() -> None:
     import wandb
 
-    shared = wandb.setup(settings=wandb.Settings(silent=True)).settings
+    # A training that uses W&B itself leaves this variable to its children; its service would die with it.
+    with vendor_variable("WANDB_SERVICE", ""), sdk_calls():
+        shared = wandb.setup(settings=wandb.Settings(mode="online", silent=True)).settings
     # Variables such as WANDB_TAGS are meant for the user's own runs; these here have names, tags and notes already.
-    shared.mode = "online"
     shared.run_name = shared.run_notes = shared.run_tags = shared.run_group = shared.run_job_type = None
     logging.getLogger("wandb").setLevel(logging.WARNING)
 

@@ -29,6 +29,7 @@ from trackbridge.errors import TransientDeliveryError
 
 CLOSE_TIMEOUT_S = 30.0
 GIVE_UP_TIMEOUT_S = 2.0
+_LOOK_EVERY_S = 0.5
 _EXIT_CODES = {"finished": 0, "failed": 1, "killed": 137, "lost": 137}
 
 
@@ -139,9 +140,11 @@ class ServerRun:
         self.run.summary.update(ending_summary(ending))
         if not self._send_all(CLOSE_TIMEOUT_S, exit_code_of(ending)):
             reset()
-        state = wandb.Api().run(self._path).state
-        if state == "running":
-            raise TransientDeliveryError(f"W&B still shows the run as running after its end as {ending.status}")
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        while wandb.Api().run(self._path).state == "running":
+            if time.monotonic() > deadline:
+                raise TransientDeliveryError(f"W&B still shows the run as running after its end as {ending.status}")
+            time.sleep(_LOOK_EVERY_S)
 
 
 def ending_summary(ending: Ending) -> dict[str, Any]:
