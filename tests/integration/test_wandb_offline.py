@@ -14,6 +14,7 @@ from wandb_kit import build_rows, fake_wandb
 
 from trackbridge.adapters.base import Ending
 from trackbridge.adapters.wandb import WandbAdapter
+from trackbridge.errors import TransientDeliveryError
 from trackbridge.events.models import ArtifactLogged, ConfigLogged, RunFinished, RunResumed, SummaryLogged, TagsSet
 from trackbridge.run.media import Image, Table
 from trackbridge.testing.bench import Bench, assert_points
@@ -113,3 +114,16 @@ def test_nothing_is_written_outside_of_the_folder(tmp_path: Path, monkeypatch: p
     assert bench.rejections() == []
     assert [path for path in (tmp_path / "home").rglob("*") if path.is_file()] == []
     assert not (tmp_path / "wandb").exists()
+
+
+def test_online_and_offline_in_one_process_take_turns(server: FakeWandb, tmp_path: Path) -> None:
+    bench = offline_bench(tmp_path)
+    online = WandbAdapter()
+    online.open(bench.rows.header, None)
+
+    with pytest.raises(TransientDeliveryError, match="waits until wandb is done"):
+        bench.open()
+
+    online.close(None)
+    bench.deliver()
+    assert [path.name for path in (tmp_path / "offline").glob("wandb/offline-run-*/*.wandb")]

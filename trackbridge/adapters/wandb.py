@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
+from weakref import WeakValueDictionary
 
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, RemoteRef, Row, RunHeader
 from trackbridge.adapters.shaping import CheckpointPolicy
@@ -14,6 +16,7 @@ from trackbridge.adapters.wandb_folder import FolderRun
 from trackbridge.adapters.wandb_rows import Marks, RowWriter
 from trackbridge.adapters.wandb_sdk import TESTED_VERSIONS, load_sdk, sdk_calls
 from trackbridge.adapters.wandb_server import ServerRun
+from trackbridge.errors import TransientDeliveryError
 from trackbridge.events.models import RunFinished
 
 FEW_ROWS = 1000
@@ -56,11 +59,24 @@ class WandbAdapter:
 
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
         """Create the run at W&B, or take it up by its id."""
+        with _TAKING:
+            is_ours = _OPEN.setdefault(run.run_id, self) is self
+        if not is_ours:
+            other = "wandb" if self._mode == "offline" else "wandb:offline"
+            raise TransientDeliveryError(f"the W&B SDK takes a run once in a process: this waits until {other} is done")
+        try:
+            return self._open(run)
+        except BaseException:
+            _OPEN.pop(run.run_id, None)
+            raise
+
+    def _open(self, run: RunHeader) -> RemoteRef:
         load_sdk()
         folder = (self._folder or run.folder / "offline" / self.name).resolve()
         is_offline = self._mode == "offline"
         self._place = FolderRun(run, folder) if is_offline else ServerRun(run)
         self._writer = RowWriter(run, self.checkpoints, staging=folder / "artifacts" if is_offline else None)
+        self._run_id = run.run_id
         self._unconfirmed: list[Row] = []
         with sdk_calls():
             return self._place.open(self._writer)
@@ -93,5 +109,13 @@ class WandbAdapter:
 
     def close(self, ending: Ending | None) -> None:
         """End the run with its status, or only this connection."""
-        with sdk_calls():
-            self._place.close(ending)
+        try:
+            with sdk_calls():
+                self._place.close(ending)
+        finally:
+            _OPEN.pop(self._run_id, None)
+
+
+_TAKING = threading.Lock()
+_OPEN: WeakValueDictionary[str, WandbAdapter] = WeakValueDictionary()
+"""The runs that are open in this process: taking one up a second time would end the SDK's service for all."""
