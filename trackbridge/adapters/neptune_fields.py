@@ -176,8 +176,8 @@ class Translator:
         run = self._run
         yield from self._assign(0, "run", {"id": run.run_id, "project": run.project, "started": _time(run.started_ns)})
         yield from self._assign(0, "sys", {"name": run.name, "description": run.notes or ""})
-        yield Texts(0, "sys/tags", run.tags)
-        yield Texts(0, "sys/group_tags", (run.group,) if run.group else ())
+        sets = {"sys/tags": run.tags, "sys/group_tags": (run.group,) if run.group else ()}
+        yield from (Texts(0, path, texts) for path, texts in sets.items() if texts)
 
     def ending(self, ending: Ending) -> Iterator[Change]:
         """How the run ended."""

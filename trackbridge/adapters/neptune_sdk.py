@@ -85,15 +85,21 @@ def delivery_error(error: Exception, address: str) -> DeliveryError:
         trust = "install its certificate, or export NEPTUNE_ALLOW_SELF_SIGNED_CERTIFICATE=TRUE"
         return DeliveryRefused(f"the certificate of {address} is not trusted: {trust}")
     if isinstance(error, (*connection, exceptions.CannotResolveHostname, OSError)):
-        return TransientDeliveryError(f"no answer from {address} ({_cause(error)}){_closed(address)}")
+        return TransientDeliveryError(f"no answer from {address} ({_cause(error)}){told_of_closing(address)}")
     if type(error).__name__ == "InsecureTransportError":
         return DeliveryRefused(f"{address} is no https address: export OAUTHLIB_INSECURE_TRANSPORT=1 if that is meant")
     sentence = _REFUSALS.get(type(error).__name__)
     if sentence is not None:
         return DeliveryRefused(f"{sentence} ({type(error).__name__} from {address}): {WAY_OUT}")
-    if isinstance(error, exceptions.NeptuneException):
+    if isinstance(error, exceptions.NeptuneException) and not isinstance(error, exceptions.InternalClientError):
         return DeliveryRefused(f"Neptune refuses ({type(error).__name__}): {_told(error)}")
     return AdapterBug(f"the Neptune SDK failed in a way nobody foresaw: {type(error).__name__}: {error}")
+
+
+def told_of_closing(address: str) -> str:
+    """What to add to a complaint about this address: a sentence, when it is one of the hosted service."""
+    host = urlsplit(address).hostname or ""
+    return _HOSTED if host == "neptune.ai" or host.endswith(".neptune.ai") else ""
 
 
 def check_answer(response: Response, call: str) -> None:
@@ -156,16 +162,7 @@ def _told(error: BaseException) -> str:
     return " ".join(line for line in lines if line)[:300]
 
 
-def _closed(address: str) -> str:
-    host = urlsplit(address).hostname or ""
-    is_hosted = host == "neptune.ai" or host.endswith(".neptune.ai")
-    return _HOSTED if is_hosted else ""
-
-
-_HOSTED = (
-    ". Neptune's hosted service closed on 5 March 2026: point NEPTUNE_API_TOKEN at a server of your own,"
-    " or deliver to neptune:offline"
-)
+_HOSTED = " (Neptune's hosted service closed on 5 March 2026: use a server of your own, or deliver to neptune:offline)"
 _NO_TOKEN = "Neptune needs the API token of a self-hosted server, as the hosted service closed on 5 March 2026"
 _NO_PROJECT = "Neptune needs the name of a project that exists"
 _REFUSALS = {

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
 from trackbridge.adapters.base import RemoteRef, RunHeader
 from trackbridge.adapters.neptune_fields import Assignment, Change, Picture, Point, Refused, Removal, Texts, Upload
-from trackbridge.adapters.neptune_sdk import NotThere, check_answer, load_sdk, told_by
+from trackbridge.adapters.neptune_sdk import WAY_OUT, NotThere, check_answer, load_sdk, told_by, told_of_closing
 from trackbridge.errors import DeliveryRefused
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ MAX_WHOLE_FILE_BYTES = 5 << 20
 CONNECT_WITHIN_S, ANSWER_WITHIN_S = 10.0, 60.0
 PING_EVERY_S = 10.0
 LOOK_AGAIN_AFTER_S = 0.2
+MAX_QUESTIONS = 8
+_Asked = TypeVar("_Asked")
+_Answered = TypeVar("_Answered")
 _encode, _decode = msgspec.json.encode, msgspec.json.decode
 _log = logging.getLogger(__name__)
 
@@ -95,8 +99,10 @@ class NeptuneServer:
         with told_by(self._address):
             self._ping()
             while True:
-                for path in [path for path, last in self._unconfirmed.items() if self._is_confirmed(last)]:
-                    del self._unconfirmed[path]
+                lasts = list(self._unconfirmed.values())
+                for last, is_there in zip(lasts, _side_by_side(self._is_confirmed, lasts), strict=True):
+                    if is_there:
+                        del self._unconfirmed[last.path]
                 if not self._unconfirmed or time.monotonic() >= deadline:
                     return not self._unconfirmed
                 time.sleep(LOOK_AGAIN_AFTER_S)
@@ -137,11 +143,12 @@ class NeptuneServer:
         except NotThere:
             return b""
 
-    def _operations(self, changes: Iterable[Change]) -> Iterator[_Operation]:
+    def _operations(self, changes: Sequence[Change]) -> Iterator[_Operation]:
         series: dict[str, list[Point | Picture]] = {}
+        self._look_at_tails(changes)
         for change in changes:
             if isinstance(change, (Point, Picture)):
-                if not self._tail(change).has(change):
+                if not self._tails[change.path].has(change):
                     series.setdefault(change.path, []).append(change)
             elif not isinstance(change, Upload):
                 yield from (_Operation([change], body) for body in _bodies(change))
@@ -166,37 +173,48 @@ class NeptuneServer:
         return [refused for operation in self._operations(changes) for refused in self._execute([operation])]
 
     def _explained(self, operation: _Operation, reason: str) -> list[Refused]:
-        refused = []
-        for change in operation.changes:
-            if isinstance(change, (Point, Picture)):
-                self._tails.pop(change.path, None)
-                self._unconfirmed.pop(change.path, None)
-                if self._tail(change).has(change):
-                    continue
+        first = operation.changes[0]
+        if isinstance(first, Removal):
             # A field that is to go and is not there is as it should be.
-            if not isinstance(change, Removal):
-                refused.append(Refused(change, reason))
-        return refused
+            return []
+        if isinstance(first, (Point, Picture)):
+            del self._tails[first.path], self._unconfirmed[first.path]
+            self._look_at_tails(operation.changes)
+            points = (change for change in operation.changes if isinstance(change, (Point, Picture)))
+            return [Refused(point, reason) for point in points if not self._tails[first.path].has(point)]
+        if isinstance(first, Assignment):
+            # A field of another type may be in the way: one that changes its type in a batch that comes again.
+            bodies = [*_bodies(Removal(first.row, first.path)), operation.body]
+            if not self._ask("executeOperations", query={"experimentId": self._id}, body=_encode(bodies)):
+                return []
+        return [Refused(first, reason)]
 
-    def _tail(self, change: Point | Picture) -> _Tail:
-        """How far the series was when this connection first looked."""
-        tail = self._tails.get(change.path)
-        if tail is None:
-            count, entry = self._entry(change, change.place)
-            if count > change.place + 1:
-                _, entry = self._entry(change, count - 1)
-            has_step = isinstance(change, Point) and entry is not None
-            tail = self._tails[change.path] = _Tail(count, entry["step"] if has_step else float("-inf"))
-        return tail
+    def _look_at_tails(self, changes: Iterable[Change]) -> None:
+        """Read back how far the series are that this connection has not looked at yet."""
+        firsts: dict[str, Point | Picture] = {}
+        for change in changes:
+            if isinstance(change, (Point, Picture)) and change.path not in self._tails:
+                firsts.setdefault(change.path, change)
+        self._tails.update(zip(firsts, _side_by_side(self._tail, list(firsts.values())), strict=True))
+
+    def _tail(self, first: Point | Picture) -> _Tail:
+        count, entry = self._entry(first, first.place)
+        if count > first.place + 1:
+            _, entry = self._entry(first, count - 1)
+        has_step = isinstance(first, Point) and entry is not None
+        return _Tail(count, entry["step"] if has_step else float("-inf"))
 
     def _is_confirmed(self, last: Point | Picture) -> bool:
         count, entry = self._entry(last, last.place)
         if isinstance(last, Picture):
             return count > last.place
-        if count and (entry is None or entry["step"] != last.step):
+        if entry is not None and entry["step"] == last.step:
+            return True
+        _, entry = self._entry(last, max(0, count - 1))
+        is_there = entry is not None and bool(entry["step"] >= last.step)
+        if is_there:
             _log.warning("neptune: %s has %d points where %d were expected", last.path, count, last.place + 1)
-            _, entry = self._entry(last, count - 1)
-        return entry is not None and bool(entry["step"] >= last.step)
+        return is_there
 
     def _entry(self, change: Point | Picture, place: int) -> tuple[int, Any]:
         """How many points the series has, and the one at this place."""
@@ -262,7 +280,21 @@ def _knock(address: str) -> None:
 
     url = build_operation_url(address, BACKEND_SWAGGER_PATH)
     answer = requests.get(url, timeout=(CONNECT_WITHIN_S, ANSWER_WITHIN_S), verify=ssl_verify())
-    check_answer(answer, BACKEND_SWAGGER_PATH)
+    try:
+        check_answer(answer, BACKEND_SWAGGER_PATH)
+        is_neptune = "paths" in _decode(answer.content, type=dict)
+    except (NotThere, msgspec.DecodeError):
+        is_neptune = False
+    if not is_neptune:
+        raise DeliveryRefused(f"there is no Neptune server at {address}{told_of_closing(address)}: {WAY_OUT}")
+
+
+def _side_by_side(ask: Callable[[_Asked], _Answered], about: Sequence[_Asked]) -> list[_Answered]:
+    """The answers in order. One by one, those on hundreds of series would take longer than what they confirm."""
+    if len(about) < 2:
+        return [ask(one) for one in about]
+    with ThreadPoolExecutor(max_workers=min(MAX_QUESTIONS, len(about))) as pool:
+        return list(pool.map(ask, about))
 
 
 def _requests(operations: Iterable[_Operation]) -> Iterator[list[_Operation]]:

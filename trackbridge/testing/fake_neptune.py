@@ -3,7 +3,8 @@ A Neptune server on loopback, for tests and for CI: the real SDK and the real `n
 
 It speaks the part of Neptune's 2.x API with which neptune 1.14 finds a project, creates or takes up a run, changes its
 fields, uploads files and reads all of it back. The SDK asks a server for its Swagger description and follows it, so a
-short one, written by hand, is enough.
+short one, written by hand, is enough. It is as strict as Neptune: a series takes only points after its last one, and a
+field keeps its type.
 
     with FakeNeptune() as neptune:
         for name, value in neptune.environment().items():
@@ -35,12 +36,14 @@ class FakeNeptune(LoopbackServer):
 
     Attributes:
         projects: the projects it has, as `workspace/name`; like a real server it creates none by itself.
+        keeps_repeats: keep points that are not after the last of their series, so that a test sees what came twice.
         runs: what it keeps, by its own id of a run.
     """
 
     def __init__(self, *, projects: tuple[str, ...] = ("team/demo",), key: str = "s3cr3tKeyOfTheFakeNeptune") -> None:
         super().__init__(self._answered)
         self.projects = projects
+        self.keeps_repeats = False
         self.runs: dict[str, FakeNeptuneRun] = {}
         self._key = key
         self._refusal: int | None = None
@@ -182,7 +185,9 @@ def _create(server: FakeNeptune, request: Request) -> Any:
     found = next((run for run in server.runs.values() if custom_id and run.custom_id == custom_id), None)
     if found is None:
         number = len(server.runs) + 1
-        found = FakeNeptuneRun(f"00000000-0000-0000-0000-{number:012}", f"DEMO-{number}", custom_id)
+        found = FakeNeptuneRun(
+            f"00000000-0000-0000-0000-{number:012}", f"DEMO-{number}", custom_id, server.keeps_repeats
+        )
         found.put("sys/id", "string", found.sys_id)
         server.runs[found.id] = found
     return server._experiment(found)

@@ -1,5 +1,5 @@
 """What `FakeNeptune` keeps of one run: its fields, changed by the operations of Neptune's API and read back as it shows
-them. It is as strict as the real server: a series takes only points after its last, and a field keeps its type."""
+them."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class FakeNeptuneRun:
     id: str
     sys_id: str
     custom_id: str | None
+    keeps_repeats: bool = False
     fields: dict[str, FakeField] = field(default_factory=dict)
     pings: int = 0
 
@@ -72,14 +73,14 @@ class FakeNeptuneRun:
         return found
 
     def extend(self, path: str, kind: str, entries: Iterable[FakeEntry]) -> list[str]:
-        """Add points to a series; those that are not after the last one are refused."""
+        """Add points to a series; those that are not after the last one are refused, unless repeats are kept."""
         found = self.expect(path, kind)
         if found is None:
             self.fields[path] = found = FakeField(kind, [])
         refused = []
         for entry in entries:
             last = found.value[-1] if found.value else None
-            if last is not None and (entry.step <= last.step or entry.at_ms < last.at_ms):
+            if last is not None and not self.keeps_repeats and (entry.step <= last.step or entry.at_ms < last.at_ms):
                 refused.append(f"{path}: step {entry.step} at {entry.at_ms} is not after {last.step} at {last.at_ms}")
             else:
                 found.value.append(entry)
