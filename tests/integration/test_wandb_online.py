@@ -332,6 +332,13 @@ def test_an_untested_version_is_told_in_the_log(
     assert "wandb 9.1.0 is installed; its adapter is tested with" in caplog.text
 
 
+def test_a_version_that_is_too_old_names_the_one_to_install(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wandb, "__version__", "0.29.0")
+
+    with pytest.raises(DeliveryRefused, match=r"0\.29\.0 is too old to deliver online: pip install 'wandb>=0\.30\.0'"):
+        bench.open()
+
+
 def test_a_missing_sdk_names_the_install_command(tmp_path: Path) -> None:
     code = f"""
 import sys
@@ -360,7 +367,7 @@ def test_a_server_is_spared_while_rows_come_in_one_by_one(bench: Bench) -> None:
     adapter.close(None)
 
     requests = len(bench.tracker.server.requests)
-    assert requests / (time.monotonic() - started) < 8
+    assert requests / (time.monotonic() - started) < 12
     assert bench.seen.curve("train/norm") == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 

@@ -104,19 +104,20 @@ def spelled(value: float) -> float | str:
 def warn_if_untested(package: str, version: str, tested: tuple[str, str]) -> None:
     """Say so, in the log, when the installed SDK lies outside of the first and last tested version."""
     first, last = tested
-    if not _as_numbers(first) <= _as_numbers(version) <= _as_numbers(last):
+    if not version_numbers(first) <= version_numbers(version) <= version_numbers(last):
         told = "%s %s is installed; its adapter is tested with %s to %s. If it fails: pip install %s==%s"
         _log.warning(told, package, version, first, last, package, last)
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """A version as numbers that compare, such as (0, 31, 0)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def unknown_kind(row: Row) -> Rejection:
     """The rejection of an event that this version does not know."""
     kind = getattr(row.event, "kind", type(row.event).__name__)
     return Rejection(row.number, kind, "event", "this version of trackbridge does not know the kind")
-
-
-def _as_numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def _spelled(value: Any) -> Any:

@@ -71,7 +71,7 @@ class WandbAdapter:
             raise
 
     def _open(self, run: RunHeader) -> RemoteRef:
-        load_sdk()
+        load_sdk(self._mode)
         folder = (self._folder or run.folder / "offline" / self.name).resolve()
         is_offline = self._mode == "offline"
         self._place = FolderRun(run, folder) if is_offline else ServerRun(run)

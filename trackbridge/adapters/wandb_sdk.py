@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trackbridge.adapters.base import RunHeader
-from trackbridge.adapters.shaping import warn_if_untested
+from trackbridge.adapters.shaping import version_numbers, warn_if_untested
 from trackbridge.errors import (
     AdapterBug,
     DeliveryError,
@@ -22,7 +22,9 @@ from trackbridge.errors import (
 )
 from trackbridge.settings import vendor_variable
 
-TESTED_VERSIONS = ("0.31.0", "0.31.0")
+TESTED_VERSIONS = ("0.30.0", "0.31.0")
+# Older ones keep the rows of an offline run in memory until its end, so nothing could be confirmed before.
+_FIRST_VERSION = {"online": TESTED_VERSIONS[0], "offline": "0.31.0"}
 WAY_OUT = "set WANDB_API_KEY to a key of yours, or run `wandb login`, then deliver again"
 FINISH_TIMEOUT_S = 600.0
 INIT_TIMEOUT_S = 30.0
@@ -38,16 +40,20 @@ _PASSES = re.compile(
 )
 
 
-def load_sdk() -> None:
+def load_sdk(mode: Literal["online", "offline"]) -> None:
     """Import the SDK and keep it from writing on the terminal.
 
     Raises:
         MissingDependencyError: it is not installed.
+        DeliveryRefused: it is too old.
     """
     try:
         import wandb
     except ImportError as error:
         raise MissingDependencyError.for_extra("the wandb adapter", "wandb", "wandb") from error
+    first = _FIRST_VERSION[mode]
+    if version_numbers(wandb.__version__) < version_numbers(first):
+        raise DeliveryRefused(f"wandb {wandb.__version__} is too old to deliver {mode}: pip install 'wandb>={first}'")
     _set_up()
     warn_if_untested("wandb", wandb.__version__, TESTED_VERSIONS)
 
