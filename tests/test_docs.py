@@ -51,6 +51,18 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     assert missing == []
 
 
+def test_no_page_holds_a_place_for_a_figure_that_was_never_filled_in() -> None:
+    held = [
+        f"{page.name}: {word}"
+        for page in PAGES
+        for word in re.findall(
+            r"\b[A-Z]{4,}(?:COST|TABLE|FIG|_OUTPUT)\b|\bTODO\b|\bTBD\b", page.read_text(encoding="utf-8")
+        )
+    ]
+
+    assert held == []
+
+
 def test_every_setting_is_documented() -> None:
     from trackbridge.settings import Settings
 

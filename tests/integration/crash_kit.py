@@ -1,4 +1,4 @@
-"""Processes that log a counter and die, and what their journals hold afterwards."""
+"""Processes that log and die, and what their journals hold afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trackbridge.events.models import MetricsLogged, RunFinished
 from trackbridge.journal.paths import run_folders
-from trackbridge.testing.written import all_events
+from trackbridge.testing.written import all_events, events_of
 
 PACES: dict[str, float] = {"unpaced": 0.0, "20/s": 1 / 20, "1/s": 1.0}
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
@@ -98,3 +98,28 @@ def _read_until_dead(child: subprocess.Popen[bytes], ends_by: signal.Signals | N
     child.stdout.close()
     child.wait()
     return told
+
+
+def run_script(script: str, root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end; `root` is its first argument."""
+    return subprocess.run(
+        [sys.executable, "-c", script, str(root), *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def run_until_killed(script: str, root: Path, number: signal.Signals) -> int:
+    """Start a script, send it a signal once it has told `ready`, and return its exit code."""
+    with subprocess.Popen([sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(number)
+        return child.wait(timeout=30)
+
+
+def finished(root: Path) -> list[tuple[str, int | None]]:
+    """Status and exit code of each run that said how it ended."""
+    return [
+        (event.status, event.exit_code)
+        for folder in sorted(run_folders(root))
+        for event in events_of(folder, RunFinished)
+    ]

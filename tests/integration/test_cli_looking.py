@@ -257,6 +257,15 @@ def test_python_m_trackbridge_is_the_command() -> None:
     assert (done.code, done.out) == (0, f"trackbridge {tb.__version__}\n")
 
 
+def test_a_name_in_two_projects_is_told_apart_by_the_project(root: Path, capsys: Capture) -> None:
+    for project in ("cola", "rte"):
+        with tb.start_run(project, name="baseline", root=root):
+            pass
+
+    assert "pass an id, or project/name" in call(capsys, "show", "baseline").err
+    assert call(capsys, "show", "rte/baseline").out.startswith("rte / baseline")
+
+
 def test_show_lists_media_and_artifacts(root: Path, capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"twelve bytes")
     with tb.start_run("cola", name="a-run", root=root) as run:

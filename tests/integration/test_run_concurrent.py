@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from crash_kit import run_script
 
 import trackbridge as tb
 from trackbridge.events.models import EventsDropped, MetricsLogged, RunFinished, RunStarted, WriterOpened
@@ -17,13 +18,6 @@ from trackbridge.journal.paths import journal_files, run_folders
 from trackbridge.testing.written import events_of
 
 N_POINTS = 500
-
-
-def run_script(script: str, *arguments: str) -> str:
-    """What a script printed; it must succeed."""
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_16_processes_write_16_runs_into_one_root_at_once(tmp_path: Path) -> None:
@@ -129,7 +123,7 @@ def test_a_spawned_worker_without_the_run_logs_nowhere_and_does_not_fail(tmp_pat
 
 
 def test_a_fork_while_another_thread_is_inside_log_does_not_hang(tmp_path: Path) -> None:
-    run_script(
+    done = run_script(
         """
 import os, sys, threading
 import trackbridge as tb
@@ -154,9 +148,10 @@ with tb.start_run("fork", root=sys.argv[1]) as run:
     stop.set()
     thread.join()
 """,
-        str(tmp_path),
+        tmp_path,
     )
 
+    assert done.returncode == 0, done.stderr
     (folder,) = run_folders(tmp_path)
     points = events_of(folder, MetricsLogged)
     assert sorted(event.metrics["child"] for event in points if "child" in event.metrics) == list(range(20))

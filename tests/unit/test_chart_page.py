@@ -134,6 +134,16 @@ def test_a_value_that_is_no_number_where_the_leading_metric_was_best_makes_a_pag
     assert "at step 20" in page.partition("train/loss")[2]
 
 
+def test_runs_that_blew_up_are_compared_and_drawn() -> None:
+    # What a perplexity is when its loss is 500.
+    runs = [build_run(name, curves={"eval/perplexity": [5e-324, 7.0, last]}) for name, last in (("a", 1e217), ("b", 8))]
+
+    result = compare(runs, at="last")
+
+    assert result.metrics["eval/perplexity"].groups[0].scores.sd == pytest.approx(1e217 / math.sqrt(2))
+    assert "1e+217" in comparison_page(result)
+
+
 def test_markdown_tables_survive_pipes_newlines_and_mentions() -> None:
     runs = [build_run(f"a|b\n@octocat {index}", curves={"eval/mcc": [0.5]}) for index in range(2)]
 

@@ -52,7 +52,7 @@ def group_curve(members: Sequence[Series]) -> GroupCurve:
     steps = steps[(steps >= begin) & (steps <= end)]
     rows = np.stack([one.values[np.searchsorted(one.steps, steps, side="right") - 1] for one in filled])
     held = any(not np.isin(steps, one.steps).all() for one in filled)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         mean = np.where(np.isfinite(rows).all(axis=0), rows.mean(axis=0), np.nan)
         sd = rows.std(axis=0, ddof=1) if len(filled) > 1 else np.full(len(steps), np.nan)
     return GroupCurve(steps, mean, np.where(np.isfinite(mean), sd, np.nan), held)

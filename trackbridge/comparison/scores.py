@@ -99,7 +99,8 @@ def aggregate(values: Iterable[float]) -> Aggregate:
         return Aggregate(0, None, None, None, None)
     n = len(finite)
     mean = math.fsum(finite) / n
-    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1)) if n > 1 else None
+    # The squares of a diverged perplexity pass what a float holds; `hypot` scales them.
+    sd = math.hypot(*(value - mean for value in finite)) / math.sqrt(n - 1) if n > 1 else None
     return Aggregate(n, mean, sd, min(finite), max(finite))
 
 

@@ -71,6 +71,8 @@ def _train(
     model, tokenizer = load_model(config.model, corpus=corpus, labels=labels, init_seed=config.seeds.init)
     train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
     prefixes = eval_prefixes(corpus)
+    # Said at the start, so that a run which is still going, or never ends, is listed by it too.
+    run.log_summary({"chosen_by": f"{prefixes[config.chosen_set]}/{config.evaluation.metric}"})
     work = run.path / "training"
     keep_best = KeepBest(work, f"{prefixes[config.chosen_set]}_{config.evaluation.metric}", tokenizer)
     trainer = PipelineTrainer(
@@ -108,7 +110,6 @@ def _conclude(
     best_step = keep_best.best.step if keep_best.best else None
     run.log_summary(
         {
-            "chosen_by": f"{prefixes[config.chosen_set]}/{config.evaluation.metric}",
             "best_step": best_step,
             **{f"best/{name}": score for name, score in best.items()},
             **{f"final/{name}": score for name, score in final.items()},

@@ -75,8 +75,8 @@ class LogScale:
         return cls(low - margin, high + margin)
 
     def place(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        positive = np.where(values > 0, values, 10**self.low)
-        return (np.log10(positive) - self.low) / (self.high - self.low)
+        logarithms = np.log10(values, out=np.full(values.shape, self.low), where=values > 0)
+        return (logarithms - self.low) / (self.high - self.low)
 
     def ticks(self, n: int) -> list[Tick]:
         if self.high - self.low < 1:
@@ -92,7 +92,7 @@ def suitable_scale(curves: Sequence[NDArray[np.float64]]) -> type[LinearScale] |
     """A log scale where all values are above zero and span more than three decades, else a linear one."""
     values = np.concatenate([np.empty(0), *curves])
     finite = values[np.isfinite(values)]
-    spans_decades = len(finite) > 0 and finite.min() > 0 and finite.max() / finite.min() > 1000
+    spans_decades = len(finite) > 0 and finite.min() > 0 and finite.max() / 1000 > finite.min()
     return LogScale if spans_decades else LinearScale
 
 

@@ -74,14 +74,14 @@ class Store:
         ]
 
     def run(self, selector: str) -> RunRecord:
-        """The run with this id, this name, or the only one whose id begins so.
+        """The run with this id, this name or `project/name`, or the only one whose id begins so.
 
         Raises:
             NotFoundError: no run, or more than one; names those it could be.
         """
         records = self._records()
         by_id = [record for record in records if record.run_id == selector]
-        by_name = [record for record in records if record.name == selector]
+        by_name = [record for record in records if selector in (record.name, f"{record.project}/{record.name}")]
         by_prefix = [record for record in records if selector and record.run_id.startswith(selector)]
         found = by_id or by_name or by_prefix
         if len(found) == 1:
@@ -89,7 +89,8 @@ class Store:
         if not found:
             known = nearest(selector, [record.name for record in records])
             raise NotFoundError(f"no run below {self.root} has the id or name {selector!r}{known}")
-        raise NotFoundError(f"{selector!r} could be {len(found)} runs; pass an id: {_candidates(found)}")
+        could_be = f"{len(found)} runs; pass an id, or project/name: {_candidates(found)}"
+        raise NotFoundError(f"{selector!r} could be {could_be}")
 
     def tail(self, run: RunRecord) -> Tail:
         """Follows what is written to the run's journals: its `read_new()` gives every event once, from the first on."""

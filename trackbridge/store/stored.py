@@ -125,31 +125,13 @@ def from_stored(stored: StoredRecord, path: str, load_series: Callable[[str], Se
     """The record again; its config, environment, summary and metrics are decoded when first looked at."""
     facts = _facts_decoder.decode(stored.facts)
     return RunRecord(
-        run_id=facts.run_id,
-        project=facts.project,
-        name=facts.name,
-        status=facts.status,
         path=path,
-        group=facts.group,
-        tags=facts.tags,
-        notes=facts.notes,
-        started_ns=facts.started_ns,
-        ended_ns=facts.ended_ns,
-        last_seen_ns=facts.last_seen_ns,
         config=LazyMapping(stored.config, _from_free_json),
-        seeds=facts.seeds,
         environment=LazyMapping(stored.environment, _from_free_json),
         summary=LazyMapping(stored.summary, _from_free_json),
         metrics=LazyMapping(stored.metrics, _metrics_decoder.decode),
-        sessions=facts.sessions,
-        checkpoints=facts.checkpoints,
-        media=facts.media,
-        artifacts=facts.artifacts,
-        problems=facts.problems,
-        unknown_kinds=facts.unknown_kinds,
-        dropped=facts.dropped,
-        n_superseded=facts.n_superseded,
         load_series=load_series,
+        **msgspec.structs.asdict(facts),
     )
 
 
