@@ -78,7 +78,7 @@ class TestKilled:
     def test_a_kill_while_a_request_is_on_its_way_loses_and_doubles_nothing(
         self, bench: Bench, neptune: FakeNeptune
     ) -> None:
-        # What a server still works on when its client is killed is doubled by nobody but the server: Neptune refuses it.
+        # What the server still works on when its client dies comes after our look at it: Neptune refuses the repeat.
         neptune.keeps_repeats = False
         remote = bench.deliver(ending=None)
         for kill in range(4):
@@ -203,6 +203,7 @@ class TestAnswers:
         assert time.monotonic() - started < 5.0
 
     def test_a_token_of_the_hosted_service_is_told_that_it_closed(self) -> None:
+        neptune_sdk.load_sdk()
         error = neptune_sdk.delivery_error(ConnectionError("refused"), "https://app.neptune.ai")
 
         assert isinstance(error, TransientDeliveryError)
