@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+import msgspec
+from msgspec import Meta
 
 from trackbridge.errors import SettingsError, nearest
 
 PREFIX = "TRACKBRIDGE_"
 CheckpointUpload: TypeAlias = Literal["none", "best", "all"]
 """Which checkpoints are uploaded: `best` means each that beats all before it by its first metric."""
+_SWITCHES = {"on": True, "yes": True, "off": False, "no": False}
 # What would tie a relay to the trackers or the rank of the process that starts it, or to another run.
 _NOT_FOR_RELAYS = frozenset(
     "WANDB_SERVICE WANDB_RUN_ID WANDB_RESUME WANDB_SWEEP_ID COMET_EXPERIMENT_KEY NEPTUNE_CUSTOM_RUN_ID MLFLOW_RUN_ID"
@@ -27,28 +29,28 @@ _NOT_FOR_RELAYS = frozenset(
 )
 
 
-def _split_at_commas(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting, with its default.
 
+    A msgspec struct, not a pydantic model: importing pydantic and building one costs more than all the rest of
+    a first `start_run`.
+    """
 
-class Settings(BaseModel):
-    """Every setting, with its default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    root: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
-        Path("trackbridge-runs"), description="the folder that holds all projects"
-    )
-    strict: bool = Field(False, description="raise when the disk refuses a line, instead of counting it")
-    capture_environment: bool = Field(True, description="record packages, git state and hardware at the start")
-    patch_limit_bytes: int = Field(1_000_000, ge=0, description="largest uncommitted git diff that is kept")
-    to: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = Field(
-        (), description="where runs are delivered while they run, such as wandb,comet"
-    )
-    upload_checkpoints: CheckpointUpload = Field("none", description="which checkpoints are delivered with their bytes")
-    system: bool | None = Field(None, description="sample CPU, memory and GPU; by default when runs are delivered live")
-    finish_timeout_s: float = Field(30.0, ge=0, description="how long finish() waits for delivery")
-    lost_after_s: float = Field(900.0, gt=0, description="silence after which a run on another host counts as lost")
+    root: Annotated[Path, Meta(description="the folder that holds all projects")] = Path("trackbridge-runs")
+    strict: Annotated[bool, Meta(description="raise when the disk refuses a line, instead of counting it")] = False
+    capture_environment: Annotated[bool, Meta(description="record packages, git state, hardware at the start")] = True
+    patch_limit_bytes: Annotated[int, Meta(ge=0, description="largest uncommitted git diff that is kept")] = 1_000_000
+    to: Annotated[
+        tuple[str, ...], Meta(description="where runs are delivered while they run, such as wandb,comet")
+    ] = ()
+    upload_checkpoints: Annotated[
+        CheckpointUpload, Meta(description="which checkpoints are delivered with their bytes")
+    ] = "none"
+    system: Annotated[
+        bool | None, Meta(description="sample CPU, memory and GPU; by default when runs are delivered live")
+    ] = None
+    finish_timeout_s: Annotated[float, Meta(ge=0, description="how long finish() waits for delivery")] = 30.0
+    lost_after_s: Annotated[float, Meta(gt=0, description="silence after which a run elsewhere counts as lost")] = 900.0
 
 
 def load_settings(**explicit: Any) -> Settings:
@@ -62,19 +64,36 @@ def load_settings(**explicit: Any) -> Settings:
         ("environment", _from_environment(os.environ)),
         ("argument", {name: value for name, value in explicit.items() if value is not None}),
     )
-    origin = {name: layer for layer, values in layers for name in values}
-    for name, layer in origin.items():
-        if name not in Settings.model_fields:
-            raise SettingsError(f"unknown setting {name!r} in {layer}{nearest(name, Settings.model_fields)}")
-    merged = {name: value for _, values in layers for name, value in values.items()}
+    known = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    found: dict[str, Any] = {}
+    for layer, values in layers:
+        for name, value in values.items():
+            if name not in known:
+                raise SettingsError(f"unknown setting {name!r} in {layer}{nearest(name, known)}")
+            found[name] = _converted(name, value, known[name], layer)
+    return Settings(**found)
+
+
+def _converted(name: str, value: Any, wanted: Any, layer: str) -> Any:
     try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise SettingsError(
-            f"setting {name!r} from {origin[name]} is {first['input']!r}: {first['msg'].lower()}"
-        ) from error
+        return msgspec.convert(_as_typed(name, value), wanted, strict=False, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"setting {name!r} from {layer} is {value!r}: {str(error).lower()}") from error
+
+
+def _as_typed(name: str, value: Any) -> Any:
+    """What a person wrote on one line, as the data it stands for."""
+    if not isinstance(value, str):
+        return value
+    if name == "to":
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return _SWITCHES.get(value.lower(), value) if name in ("strict", "capture_environment", "system") else value
+
+
+def _as_path(wanted: type, value: Any) -> Any:
+    if wanted is Path and isinstance(value, (str, Path)):
+        return Path(value).expanduser()
+    raise msgspec.ValidationError(f"expected a path, got {type(value).__name__}")
 
 
 def launcher_rank() -> tuple[int, int]:
@@ -120,7 +139,7 @@ def reproducibility_variables() -> dict[str, str]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     # A variable such as TRACKBRIDGE_TEST_DATA may belong to someone else: only known names are read.
-    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    names = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}
     return {names[key]: value for key, value in environ.items() if key in names and value != ""}
 
 

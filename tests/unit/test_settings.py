@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -88,10 +89,13 @@ def test_an_unknown_argument_is_refused(project: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("lost_after_s = 0", r"setting 'lost_after_s' from pyproject.toml \[tool.trackbridge\] is 0: .*greater than 0"),
-        ("strict = 'perhaps'", r"setting 'strict' from pyproject.toml .* is 'perhaps': .*valid boolean"),
+        (
+            "lost_after_s = 0",
+            r"setting 'lost_after_s' from pyproject.toml \[tool.trackbridge\] is 0: expected `float` > 0",
+        ),
+        ("strict = 'perhaps'", r"setting 'strict' from pyproject.toml .* is 'perhaps': expected `bool`"),
         ("root = 5", r"setting 'root' from pyproject.toml .* is 5: "),
-        ("patch_limit_bytes = -1", r"'patch_limit_bytes' .* is -1: .*greater than or equal to 0"),
+        ("patch_limit_bytes = -1", r"'patch_limit_bytes' .* is -1: expected `int` >= 0"),
     ],
 )
 def test_a_wrong_value_in_pyproject_says_where_it_stands(project: Path, line: str, message: str) -> None:
@@ -104,7 +108,7 @@ def test_a_wrong_value_elsewhere_says_where_it_came_from(project: Path, monkeypa
     with pytest.raises(SettingsError, match=r"setting 'lost_after_s' from argument is -1"):
         load_settings(lost_after_s=-1)
     monkeypatch.setenv("TRACKBRIDGE_LOST_AFTER_S", "soon")
-    with pytest.raises(SettingsError, match=r"setting 'lost_after_s' from environment is 'soon': .*valid number"):
+    with pytest.raises(SettingsError, match=r"setting 'lost_after_s' from environment is 'soon': expected `float`"):
         load_settings()
     assert load_settings(lost_after_s=5).lost_after_s == 5.0
 
@@ -120,7 +124,25 @@ def test_a_pyproject_that_is_no_toml_is_refused_only_where_it_has_a_table_of_our
 
 
 def test_every_setting_says_what_it_is_for() -> None:
-    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+    described = {name: get_args(hint)[1].description for name, hint in _hints().items()}
+    assert [name for name, description in described.items() if not description] == []
+
+
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Settings, include_extras=True)
+
+
+@pytest.mark.parametrize(("word", "is_on"), [("on", True), ("yes", True), ("1", True), ("off", False), ("no", False)])
+def test_a_switch_is_written_as_people_write_it(word: str, is_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKBRIDGE_STRICT", word)
+
+    assert load_settings().strict is is_on
+
+
+def test_targets_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKBRIDGE_TO", "wandb, comet:offline,")
+
+    assert load_settings().to == ("wandb", "comet:offline")
 
 
 @pytest.mark.parametrize(
