@@ -65,13 +65,11 @@ def load_settings(**explicit: Any) -> Settings:
         ("argument", {name: value for name, value in explicit.items() if value is not None}),
     )
     known = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    found: dict[str, Any] = {}
-    for layer, values in layers:
-        for name, value in values.items():
-            if name not in known:
-                raise SettingsError(f"unknown setting {name!r} in {layer}{nearest(name, known)}")
-            found[name] = _converted(name, value, known[name], layer)
-    return Settings(**found)
+    set_by = {name: (layer, value) for layer, values in layers for name, value in values.items()}
+    for name, (layer, _) in set_by.items():
+        if name not in known:
+            raise SettingsError(f"unknown setting {name!r} in {layer}{nearest(name, known)}")
+    return Settings(**{name: _converted(name, value, known[name], layer) for name, (layer, value) in set_by.items()})
 
 
 def _converted(name: str, value: Any, wanted: Any, layer: str) -> Any:
