@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -198,9 +199,10 @@ class TestAnswers:
 
     def test_a_dead_host_is_told_within_seconds(self, bench: Bench, neptune: FakeNeptune) -> None:
         started = time.monotonic()
-        with neptune.outage(), pytest.raises(TransientDeliveryError, match=neptune.url):
+        with neptune.outage(), pytest.raises(TransientDeliveryError) as outage:
             bench.open()
         assert time.monotonic() - started < 5.0
+        assert re.fullmatch(rf"no answer from {neptune.url} \(ConnectionRefusedError: .{{1,40}}\)", str(outage.value))
 
     def test_a_token_of_the_hosted_service_is_told_that_it_closed(self) -> None:
         neptune_sdk.load_sdk()

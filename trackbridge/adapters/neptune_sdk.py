@@ -152,7 +152,10 @@ def _fields(response: Response) -> dict[str, Any]:
 
 
 def _cause(error: Exception) -> str:
-    cause = getattr(error, "cause", None) or error
+    """What lies at the bottom: `requests` wraps a refused connection three times."""
+    cause: BaseException = getattr(error, "cause", None) or error
+    while cause.__context__ is not None:
+        cause = cause.__context__
     return f"{type(cause).__name__}: {_told(cause)}"
 
 
