@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -25,9 +26,10 @@ from trackbridge.events.models import (
     EventsDropped,
     RunFinished,
     RunResumed,
+    SummaryLogged,
     TagsSet,
 )
-from trackbridge.run.media import Image, Table, Text
+from trackbridge.run.media import Histogram, Image, Table, Text, as_media
 from trackbridge.testing.bench import Bench, confirm, give_up
 from trackbridge.testing.fake_wandb import FakeWandb
 from trackbridge.testing.fake_wandb_run import FakeWandbRun
@@ -97,6 +99,46 @@ def test_a_tag_that_is_too_long_is_cut_and_listed(bench: Bench) -> None:
 
     assert [rejection.what for rejection in rejections] == ["x" * 65]
     assert bench.seen.tags == {"x" * 64, "short"}
+
+
+def test_media_that_wandb_has_no_exact_place_for(bench: Bench) -> None:
+    import plotly.graph_objects
+
+    figure = as_media(plotly.graph_objects.Figure(data=[{"type": "bar", "y": [1, 2]}]))
+    assert figure is not None
+    wide = bench.rows.add_media(6, "eval/wide", Histogram(range(1000), bins=600))
+    bench.rows.add_media(6, "eval/counted", Histogram([1.0, 2.0, float("nan")], bins=2))
+    bench.rows.add_media(6, "eval/drawing", Image(b"<svg xmlns='http://www.w3.org/2000/svg'/>", caption="a line"))
+    bench.rows.add_media(6, "eval/figure", figure)
+    bench.rows.add_media(6, "eval/mixed", Table(["a", "b"], [[1, {"x": [1]}], ["text", float("inf")]]))
+
+    rejections = bench.rejections()
+
+    assert [(rejection.row, "512" in rejection.reason) for rejection in rejections] == [(wide.number, True)]
+    assert bench.rejections() == rejections, "a second delivery rejects what the first did"
+    shown = {name: value for row in at_server(bench).rows for name, value in row.items() if name.startswith("eval/")}
+    assert shown["eval/counted/n_nonfinite"] == 1
+    assert shown["eval/drawing/caption"] == "a line"
+    types = {name: value["_type"] for name, value in shown.items() if isinstance(value, dict)}
+    assert types == {
+        "eval/counted": "histogram",
+        "eval/drawing": "html-file",
+        "eval/figure": "plotly-file",
+        "eval/mixed": "table-file",
+    }
+    table = json.loads(at_server(bench).files[shown["eval/mixed"]["path"]])
+    assert table["data"] == [[1, '{"x": [1]}'], ["text", "Infinity"]]
+
+
+def test_config_and_summary_may_hold_any_number(bench: Bench) -> None:
+    numbers = {"inf": float("-inf"), "tiny": 5e-324, "large": 2**53, "float": 1.0}
+    bench.rows.add(ConfigLogged, scope="script", config={**numbers, "deep": [{"nan": float("nan")}]})
+    bench.rows.add(SummaryLogged, values={**numbers, "nan": float("nan")})
+
+    bench.deliver()
+
+    assert bench.seen.config["script"] == {**numbers, "deep": [{"nan": "NaN"}]}
+    assert bench.seen.summary.items() >= {**numbers, "nan": "NaN"}.items()
 
 
 def test_what_a_person_changes_at_wandb_stays(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ from trackbridge.settings import vendor_variable
 BEST = "trackbridge/best_checkpoint"
 ROWS = "trackbridge/rows"
 _TAKEN_NAMES = {"_step", "_timestamp", "_runtime", "_wandb", STEP, EPOCH, SYSTEM_STEP, ""}
+MAX_ARTIFACT_NAME = 128
 _UPLOAD_TIMEOUT_S = 3600
 
 
@@ -52,6 +54,17 @@ class Marks:
 
     def __bool__(self) -> bool:
         return max(self.history, self.config, self.summary) >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file or folder that is to become an artifact."""
+
+    name: str
+    type: str
+    path: Path
+    metadata: dict[str, Any]
+    aliases: tuple[str, ...] = ()
 
 
 class RowWriter:
@@ -89,7 +102,7 @@ class RowWriter:
         if isinstance(row.event, UnknownEvent):
             return [unknown_kind(row)]
         write = _WRITERS.get(type(row.event))
-        return [] if write is None else list(write(self, row.number, row.event))
+        return [] if write is None else list(write(self, row.number, row.event) or ())
 
     def mark(self) -> None:
         """Write down how far config and summary have come, so that a read-back can tell."""
@@ -113,8 +126,7 @@ class RowWriter:
         self._log(number, event, values)
 
     def _write_media(self, number: int, event: MediaLogged) -> Iterator[Rejection]:
-        if number < self.first_row:
-            return
+        # Also of a row that is at W&B already: what was rejected has to be rejected again.
         path = self._header.folder / event.path
         if not path.is_file():
             yield Rejection(number, "media_logged", event.name, f"its file {event.path} is gone")
@@ -141,32 +153,28 @@ class RowWriter:
         self.run.log({**values, "_timestamp": event.t / 1e9}, step=number, commit=True)
         self.marks.history = number
 
-    def _write_config(self, number: int, event: ConfigLogged) -> Iterator[Rejection]:
+    def _write_config(self, number: int, event: ConfigLogged) -> None:
         self._update_config(number, event.scope, event.config)
-        yield from ()
 
-    def _write_seeds(self, number: int, event: SeedsLogged) -> Iterator[Rejection]:
+    def _write_seeds(self, number: int, event: SeedsLogged) -> None:
         self._update_config(number, "seeds", seeds_by_name(event))
-        yield from ()
 
-    def _write_environment(self, number: int, event: EnvironmentCaptured) -> Iterator[Rejection]:
+    def _write_environment(self, number: int, event: EnvironmentCaptured) -> None:
         self._update_config(number, "environment", event.environment)
-        yield from ()
 
     def _update_config(self, number: int, scope: str, config: Mapping[str, Any]) -> None:
         kept = self.run.config.get(scope)
         # W&B merges nested objects, so a key that is logged again without its old children would keep them.
         if kept:
             self.run.config.update({scope: None}, allow_val_change=True)
-        self.run.config.update({scope: {**(kept or {}), **config}}, allow_val_change=True)
+        self.run.config.update({scope: _without_nan({**(kept or {}), **config})}, allow_val_change=True)
         self.marks.config = number
 
-    def _write_summary(self, number: int, event: SummaryLogged) -> Iterator[Rejection]:
+    def _write_summary(self, number: int, event: SummaryLogged) -> None:
         self._update_summary(number, event.values)
-        yield from ()
 
     def _update_summary(self, number: int, values: Mapping[str, Any]) -> None:
-        self.run.summary.update(dict(values))
+        self.run.summary.update(_without_nan(dict(values)))
         self.marks.summary = number
 
     def _write_tags(self, number: int, event: TagsSet | RunStarted) -> Iterator[Rejection]:
@@ -178,56 +186,53 @@ class RowWriter:
                 kind = str(event.__struct_config__.tag)
                 yield Rejection(number, kind, tag, f"W&B takes tags of {MAX_TAG} characters; it has the beginning")
 
-    def _write_resumed(self, number: int, event: RunResumed) -> Iterator[Rejection]:
+    def _write_resumed(self, number: int, event: RunResumed) -> None:
         ended = dict.fromkeys(("status", "exit_code", "error", "traceback"))
         self._update_summary(number, named({**ended, "resumed_from_step": event.from_step}))
-        yield from ()
 
-    def _write_finished(self, number: int, event: RunFinished) -> Iterator[Rejection]:
+    def _write_finished(self, number: int, event: RunFinished) -> None:
         self._update_summary(number, named({"error": event.error, "traceback": event.traceback}))
-        yield from ()
 
-    def _write_dropped(self, number: int, event: EventsDropped) -> Iterator[Rejection]:
+    def _write_dropped(self, number: int, event: EventsDropped) -> None:
         self._update_summary(number, named({"events_dropped": {"counts": event.counts, "reason": event.reason}}))
-        yield from ()
 
     def _write_artifact(self, number: int, event: ArtifactLogged) -> Iterator[Rejection]:
-        yield from self._upload(number, event, event.name, event.type, Path(event.path), {"sha256": event.sha256}, [])
+        path = self._header.folder / event.path
+        yield from self._upload(number, event, Upload(event.name, event.type, path, {"sha256": event.sha256}))
 
     def _write_checkpoint(self, number: int, event: CheckpointSaved) -> Iterator[Rejection]:
         assert self._choice is not None
         if not self._choice.wants(event):
             return
-        aliases = [f"step-{event.step}", *["best"] * (self._policy == "best")]
+        aliases = (f"step-{event.step}", *["best"] * (self._policy == "best"))
         metadata = {"step": event.step, "metrics": event.metrics}
         folder = checkpoint_folder(self._header.folder, event)
         name = f"checkpoint-{self._header.run_id}"
-        yield from self._upload(number, event, name, "model", folder, metadata, aliases)
+        yield from self._upload(number, event, Upload(name, "model", folder, metadata, aliases))
         self.marks.summary = number
 
     @property
     def _best(self) -> float | None:
         return None if self._choice is None else self._choice.best
 
-    def _upload(
-        self, number: int, event: Event, name: str, kind: str, path: Path, metadata: dict[str, Any], aliases: list[str]
-    ) -> Iterator[Rejection]:
-        """Upload a file or folder as an artifact. Content that W&B has already makes no second version there."""
+    def _upload(self, number: int, event: Event, upload: Upload) -> Iterator[Rejection]:
+        """Upload as an artifact, and wait for it. Content that W&B has already makes no second version there."""
         import wandb
 
-        event_kind = str(event.__struct_config__.tag)
-        if not path.exists():
-            yield Rejection(number, event_kind, name, f"{path} is gone")
+        kind = str(event.__struct_config__.tag)
+        if not upload.path.exists():
+            yield Rejection(number, kind, upload.name, f"{upload.path} is gone")
             return
+        name = re.sub(r"[^\w.-]", "-", upload.name)[:MAX_ARTIFACT_NAME]
         try:
-            artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", name)[:128], type=kind, metadata=metadata)
+            artifact = wandb.Artifact(name, type=upload.type, metadata=upload.metadata)
         except ValueError as error:
-            yield Rejection(number, event_kind, name, f"W&B takes no such artifact: {error}")
+            yield Rejection(number, kind, upload.name, f"W&B takes no such artifact: {error}")
             return
-        source = path if self._staging is None else _staged(path, self._staging / str(number))
+        source = upload.path if self._staging is None else _staged(upload.path, self._staging / str(number))
         add = artifact.add_dir if source.is_dir() else artifact.add_file
         add(str(source), policy="immutable", skip_cache=True)
-        logged = self.run.log_artifact(artifact, aliases=["latest", *aliases])
+        logged = self.run.log_artifact(artifact, aliases=["latest", *upload.aliases])
         if self._staging is None:
             try:
                 logged.wait(timeout=_UPLOAD_TIMEOUT_S)
@@ -238,6 +243,15 @@ class RowWriter:
 def named(values: Mapping[str, Any]) -> dict[str, Any]:
     """Summary keys of ours, kept apart from the user's."""
     return {f"{OURS}/{name}": value for name, value in values.items()}
+
+
+def _without_nan(value: Any) -> Any:
+    # In config and summary the SDK makes it null, which W&B takes for nothing at all.
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 
 def _staged(path: Path, folder: Path) -> Path:
@@ -303,7 +317,7 @@ _MEDIA: dict[str, Callable[[Path, MediaLogged], tuple[Any, dict[str, Any]]]] = {
     "text": _text,
     "plotly": _plotly,
 }
-_WRITERS: dict[type[Event], Callable[[RowWriter, int, Any], Iterator[Rejection]]] = {
+_WRITERS: dict[type[Event], Callable[[RowWriter, int, Any], Iterator[Rejection] | None]] = {
     MetricsLogged: RowWriter._write_metrics,
     MediaLogged: RowWriter._write_media,
     ConfigLogged: RowWriter._write_config,
