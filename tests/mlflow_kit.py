@@ -20,9 +20,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+import pytest
+
+from trackbridge.adapters.base import Delivery, Ending, RemoteRef
+from trackbridge.adapters.mlflow import MlflowAdapter
 from trackbridge.testing.loopback import LoopbackServer, Request, Response
+from trackbridge.testing.rows import STARTED_NS, RowBuilder
 from trackbridge.testing.seen import SeenMedia, SeenPoint, SeenRun
 
+FINISHED = Ending("finished", 0, None, STARTED_NS + 9_000_000_000)
 INFINITY = sys.float_info.max
 WORDS = {".txt": "text", ".csv": "table", ".json": "histogram", ".png": "image"}
 
@@ -226,6 +232,25 @@ class MlflowProxy(LoopbackServer):
                 return Response(answer.status, answer.read(), {"Content-Type": answer.headers["Content-Type"]})
         except urllib.error.HTTPError as error:
             return Response(error.code, error.read())
+
+
+@contextmanager
+def proxied(pages: MlflowPages, patch: pytest.MonkeyPatch) -> Iterator[MlflowProxy]:
+    """A proxy that the adapter's environment names; what was delivered through it is put away at the end."""
+    with MlflowProxy(pages) as proxy:
+        patch.setenv("MLFLOW_TRACKING_URI", proxy.url)
+        patch.setenv("MLFLOW_TRACKING_TOKEN", proxy.secret)
+        yield proxy
+        pages.forget()
+
+
+def deliver(rows: RowBuilder, remote: RemoteRef | None = None, *, ending: Ending | None = FINISHED) -> Delivery:
+    adapter = MlflowAdapter()
+    adapter.open(rows.header, remote)
+    delivery = adapter.deliver(rows.rows)
+    assert adapter.flush(5.0)
+    adapter.close(ending)
+    return delivery
 
 
 def shown(told: Told) -> SeenRun:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from mlflow_kit import MlflowDatabase, MlflowPages, MlflowProxy, mlflow_server
+from mlflow_kit import MlflowDatabase, MlflowPages, MlflowProxy, mlflow_server, proxied
 
 from trackbridge.adapters.base import Adapter
 from trackbridge.adapters.mlflow import MlflowAdapter
@@ -40,11 +40,8 @@ class TestOnline(OnlineContract):
 
     @pytest.fixture
     def tracker(self, pages: MlflowPages, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowProxy]:
-        with MlflowProxy(pages) as proxy:
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
-            monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", proxy.secret)
+        with proxied(pages, monkeypatch) as proxy:
             yield proxy
-            pages.forget()
 
 
 class TestOffline(AdapterContract):

@@ -7,18 +7,17 @@ import logging
 import math
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
-from mlflow_kit import MlflowDatabase, MlflowPages, MlflowProxy, mlflow_server
+from mlflow_kit import MlflowDatabase, MlflowPages, MlflowProxy, deliver, mlflow_server, proxied
 
 import trackbridge as tb
-from trackbridge.adapters.base import Delivery, Ending, RemoteRef
+from trackbridge.adapters.base import Ending, RemoteRef
 from trackbridge.adapters.mlflow import MlflowAdapter
-from trackbridge.errors import DeliveryRefused, MissingDependencyError, TransientDeliveryError
+from trackbridge.errors import DeliveryRefused, TransientDeliveryError
 from trackbridge.events.models import (
     ArtifactLogged,
     CheckpointSaved,
@@ -31,7 +30,6 @@ from trackbridge.run.media import Image, Table, Text
 from trackbridge.testing.rows import STARTED_NS, RowBuilder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-FINISHED = Ending("finished", 0, None, STARTED_NS + 9_000_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +40,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowPages]:
 
 @pytest.fixture
 def server(pages: MlflowPages, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowProxy]:
-    with MlflowProxy(pages) as proxy:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
-        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", proxy.secret)
+    with proxied(pages, monkeypatch) as proxy:
         yield proxy
-        pages.forget()
 
 
 @pytest.fixture
@@ -54,15 +49,6 @@ def rows(tmp_path: Path) -> RowBuilder:
     folder = tmp_path / "run"
     folder.mkdir()
     return RowBuilder(folder, group="study", tags=("first",), notes="# Notes")
-
-
-def deliver(rows: RowBuilder, remote: RemoteRef | None = None, *, ending: Ending | None = FINISHED) -> Delivery:
-    adapter = MlflowAdapter()
-    adapter.open(rows.header, remote)
-    delivery = adapter.deliver(rows.rows)
-    assert adapter.flush(5.0)
-    adapter.close(ending)
-    return delivery
 
 
 def curve(pages: MlflowPages, rows: RowBuilder, metric: str) -> list[tuple[int, float]]:
@@ -326,50 +312,6 @@ def test_a_server_that_asks_for_patience_is_tried_again(server: MlflowProxy, row
         deliver(rows)
 
 
-def test_a_server_that_keeps_files_gets_no_point_twice(
-    rows: RowBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
-    for step in range(1, 21):
-        rows.add_metrics(step, {"train/loss": 1 / step, "train/odd": math.nan if step % 2 else math.inf})
-    deliver(rows, ending=None)
-    (count,) = tmp_path.glob("mlruns/*/*/tags/trackbridge.rows")
-    # As if the relay and the server had died between the points of a request and its tags.
-    count.write_text("11")
-
-    deliver(rows)
-
-    (metric,) = tmp_path.glob("mlruns/*/*/metrics/train/loss")
-    (odd,) = tmp_path.glob("mlruns/*/*/metrics/train/odd")
-    lines = [line.split() for line in metric.read_text().splitlines()]
-    assert [(int(step), float(value)) for _, value, step in lines] == [(step, 1 / step) for step in range(1, 21)]
-    assert len(odd.read_text().splitlines()) == 20
-
-
-def test_no_address_is_a_refusal_that_names_the_variable(rows: RowBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-    with pytest.raises(DeliveryRefused, match=r"MLFLOW_TRACKING_URI.*mlflow:offline"):
-        deliver(rows)
-
-
-def test_a_password_in_the_address_is_never_shown(rows: RowBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:not-to-be-seen@127.0.0.1:9")
-
-    with pytest.raises(TransientDeliveryError) as outage:
-        deliver(rows)
-
-    assert "not-to-be-seen" not in str(outage.value)
-
-
-def test_without_the_sdk_the_install_command_is_named(rows: RowBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-
-    with pytest.raises(MissingDependencyError, match=r"pip install 'trackbridge\[mlflow\]'"):
-        deliver(rows)
-
-
 def test_an_untested_version_is_named_in_the_log(
     server: MlflowProxy, rows: RowBuilder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -378,34 +320,6 @@ def test_an_untested_version_is_named_in_the_log(
         deliver(rows)
 
     assert "mlflow 9.9.9 is installed" in caplog.text
-
-
-def test_mlflow_neither_talks_to_the_terminal_nor_to_its_makers(rows: RowBuilder, tmp_path: Path) -> None:
-    script = f"""
-        from pathlib import Path
-        from trackbridge.adapters.base import Ending
-        from trackbridge.adapters.mlflow import MlflowAdapter
-        from trackbridge.events.models import ArtifactLogged
-        from trackbridge.testing.rows import RowBuilder
-
-        rows = RowBuilder(Path({str(tmp_path)!r}))
-        rows.add(ArtifactLogged, name="a", type="file", path={str(tmp_path)!r}, size_bytes=0, sha256="")
-        (rows.header.folder / "a file").write_text("a")
-        adapter = MlflowAdapter(mode="offline")
-        adapter.open(rows.header, None)
-        adapter.deliver(rows.rows)
-        adapter.close(Ending("finished", 0))
-        from mlflow.telemetry import get_telemetry_client
-        assert get_telemetry_client() is None
-    """
-    # With any of these variables MLflow takes itself to be under test, and keeps quiet of its own accord.
-    environment = {"HOME": str(tmp_path), "PATH": ""}
-
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], env=environment, capture_output=True, text=True, check=False
-    )
-
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_run_of_the_journal_arrives_offline_by_sync(tmp_path: Path) -> None:

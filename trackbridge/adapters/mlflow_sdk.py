@@ -22,6 +22,9 @@ WAY_OUT = (
     " then deliver again"
 )
 
+# Timeout, conflict of two writers, too early, too many requests, and MLflow's "cancelled".
+_PASSING = (408, 409, 425, 429, 499)
+
 
 def load_sdk() -> None:
     """Import mlflow without its words on the terminal, its reports to its makers and its own retries.
@@ -80,7 +83,7 @@ def delivery_error(error: Exception) -> DeliveryError | MissingDependencyError:
     status = answered_status(error)
     if status in (401, 403):
         return DeliveryRefused(f"MLflow refuses the key, {status} ({told}): {WAY_OUT}")
-    if status is not None and 400 <= status < 500 and status not in (408, 425, 429):
+    if status is not None and 400 <= status < 500 and status not in _PASSING:
         return DeliveryRefused(f"MLflow refuses the run, {status}: {told}")
     if status is not None or isinstance(error, OSError) or type(error).__module__.startswith("sqlalchemy"):
         return TransientDeliveryError(f"MLflow cannot be reached: {told}")

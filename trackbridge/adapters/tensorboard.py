@@ -61,7 +61,7 @@ class TensorboardAdapter:
             "online": "the same log folder as offline, `<run folder>/offline/tensorboard`: there is no server to"
             " deliver to, `tensorboard --logdir` reads the folder",
             "original_step": "a resume writes TensorBoard's own restart mark: steps that it superseded stay in the"
-            " file and are hidden on the page",
+            " file and are hidden on the page (so are earlier system metrics, under `--load_fast=false`)",
             "non_finite": "TensorBoard's scalars are float32, in which numbers above 3.4e38 are infinite; the float64"
             " stands beside it in the file, as `double_val`",
             "original_time": "float seconds, exact to a microsecond",
