@@ -27,6 +27,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWandb]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def _no_reports_to_the_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+
+
 def sync(folder: Path) -> None:
     """Give the folder to `wandb sync`, oldest run first."""
     command = [sys.executable, "-m", "wandb", "sync", *sorted(map(str, folder.glob("wandb/offline-run-*")))]

@@ -15,8 +15,9 @@ import wandb
 
 from trackbridge.adapters.base import Adapter, Row, RunHeader
 from trackbridge.adapters.wandb import WandbAdapter
-from trackbridge.testing.bench import FINISHED
+from trackbridge.testing.bench import FINISHED, Bench
 from trackbridge.testing.fake_wandb import FakeWandb
+from trackbridge.testing.fake_wandb_run import FakeWandbRun
 from trackbridge.testing.rows import RowBuilder
 
 
@@ -35,6 +36,12 @@ def fake_wandb(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWandb]:
             monkeypatch.setenv(name, value)
         yield server
         wandb.teardown()
+
+
+def at_server(bench: Bench) -> FakeWandbRun:
+    """The run of a bench as the fake server keeps it."""
+    assert isinstance(bench.tracker, FakeWandb)
+    return bench.tracker.runs[bench.rows.header.run_id]
 
 
 def build_rows(folder: Path, count: int, **header: object) -> RowBuilder:
