@@ -52,23 +52,19 @@ def test_the_public_api_of_wandb_reads_the_run_back(bench: Bench) -> None:
     assert run.config["trackbridge"]["started_at"] == "2023-11-14T22:13:20.123000+00:00"
 
 
-def test_charts_are_drawn_over_the_users_step(bench: Bench) -> None:
+def test_charts_are_drawn_over_the_users_step_and_system_metrics_over_seconds(bench: Bench) -> None:
+    for seconds in (15, 30):
+        bench.rows.add_metrics(seconds, {"system/cpu_percent": 12.5, "system/gpu_0_power_w": 300.0})
+
     bench.deliver()
 
     defined = at_server(bench).config["_wandb"]["value"]["m"]
-
     names = [metric.get("1") or metric.get("2") for metric in defined]
     axes = {name: names[metric["5"] - 1] for name, metric in zip(names, defined, strict=True) if "5" in metric}
-    assert axes == {"system/*": "system/seconds", "*": "trainer/step"}
-
-
-def test_system_metrics_have_seconds_of_their_own(bench: Bench) -> None:
-    bench.rows.add_metrics(30, {"system/cpu_percent": 12.5})
-
-    bench.deliver()
-
-    assert at_server(bench).rows[-1].items() >= {"system/cpu_percent": 12.5, "system/seconds": 30}.items()
+    assert axes == {"*": "trainer/step", "system/*": "system/seconds"}
+    assert [row["system/seconds"] for row in at_server(bench).rows[-2:]] == [15, 30]
     assert "trainer/step" not in at_server(bench).rows[-1]
+    assert "system/seconds" not in at_server(bench).rows[0]
 
 
 def test_names_that_wandb_keeps_for_itself_are_rejected_alone(bench: Bench) -> None:

@@ -100,8 +100,10 @@ def start(header: RunHeader, folder: Path, mode: Literal["online", "offline"], *
         run.config.update({OURS: {"run_id": header.run_id, "started_at": _iso_time(header.started_ns)}})
     run.define_metric(STEP)
     run.define_metric(SYSTEM_STEP)
-    run.define_metric("system/*", step_metric=SYSTEM_STEP)
-    run.define_metric("*", step_metric=STEP)
+    # In every session, because the last one's definitions replace the others. Without `step_sync`, which would put
+    # a step of one axis into rows of the other: of two patterns that match, the SDK takes now one and now the other.
+    run.define_metric("system/*", step_metric=SYSTEM_STEP, step_sync=False)
+    run.define_metric("*", step_metric=STEP, step_sync=False)
     return run
 
 
