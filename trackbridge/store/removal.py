@@ -68,7 +68,8 @@ def delete(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        # SQLite takes the files beside an index along when the last reader closes it.
+        path.unlink(missing_ok=True)
 
 
 def _superseded(run: RunRecord) -> Iterator[Deletable]:
