@@ -26,7 +26,7 @@ from relay_process_kit import (
 )
 
 import trackbridge as tb
-from trackbridge.errors import NotFoundError, SettingsError
+from trackbridge.errors import MissingDependencyError, NotFoundError, SettingsError
 from trackbridge.journal.cursor import delivery_folder, load_cursor
 from trackbridge.journal.paths import run_folders
 from trackbridge.relay.standing import standing
@@ -130,6 +130,33 @@ def test_a_killed_relay_is_started_again_by_the_training_and_repeats_nothing(tmp
     assert load_cursor(folder, "memory:offline").next_row == len(shown(folder).rows)
 
 
+def test_a_relay_killed_just_before_the_end_is_started_again_by_finish_though_it_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKBRIDGE_FINISH_TIMEOUT_S", "0")
+    run = tb.start_run("demo", root=tmp_path, to=["memory:offline"])
+    run.log({"train/loss": 1.0}, step=1)
+    until(lambda: relays(run.path), within_s=20, what="the start of the relay")
+    kill(relays(run.path))
+
+    run.finish()
+
+    until(lambda: is_closed(run.path), within_s=20, what="the ending at the tracker")
+    until(lambda: not relays(run.path), within_s=10, what="the end of the relay")
+
+
+def test_system_metrics_that_cannot_be_had_are_told_before_the_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKBRIDGE_SYSTEM", "on")
+    monkeypatch.setitem(sys.modules, "psutil", None)
+
+    with pytest.raises(MissingDependencyError, match=r"pip install 'trackbridge\[system\]'"):
+        tb.start_run("demo", root=tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_relay_and_a_killed_training_left_is_taken_up_by_the_next_run(
     tmp_path: Path, train: Train
 ) -> None:
@@ -172,7 +199,7 @@ def test_a_target_that_refuses_stops_alone_and_the_way_out_is_told(
     assert steps_shown(run.path) == [1]
     assert standing(run.path, "odd").state == "refused"
     assert "set ODD_KEY" in caplog.text
-    assert f"`trackbridge sync {root} --to odd` delivers them" in caplog.text
+    assert f"`trackbridge sync {root} --to odd` delivers the rest" in caplog.text
 
 
 def test_finish_waits_only_so_long_for_a_target_that_hangs_and_tells_what_is_left(

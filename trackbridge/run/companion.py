@@ -14,9 +14,10 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
-from trackbridge.errors import DeliveryRefused
+from trackbridge.errors import DeliveryRefused, MissingDependencyError
 from trackbridge.journal.cursor import (
     Cursor,
     Mark,
@@ -30,12 +31,23 @@ from trackbridge.settings import relay_environment
 
 _POLL_S = 0.05
 _TOLD_AFTER_S = 2.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
+_FREE_STARTS, _LONGEST_PAUSE_S = 3, 60.0
 _ENDED_BY_ITSELF = (0, 1, 2)
 _WITHOUT_CONSOLE = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _log = logging.getLogger(__name__)
 # Held for as long as they run: Python complains of a process that is forgotten before it has ended.
 _started: list[subprocess.Popen[bytes]] = []
+
+
+def check_sampler() -> None:
+    """Make sure that system metrics, which were asked for, can be read.
+
+    Raises:
+        MissingDependencyError: psutil is not installed.
+    """
+    # In `sys.modules` with None, a package is one that shall not be found.
+    if sys.modules.get("psutil", ...) is None or find_spec("psutil") is None:
+        raise MissingDependencyError.for_extra("sampling the machine (TRACKBRIDGE_SYSTEM=on)", "psutil", "system")
 
 
 class Companion:
@@ -70,9 +82,8 @@ class Companion:
             *options, *["--system"] * samples_system,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
-        # What was delivered when the relay was started last; without progress the next start has to wait.
-        self._rows = -1
-        self._pause_s = self._next_start_s = 0.0
+        # What was delivered when the relay was started last, and how often it died without delivering more.
+        self._rows, self._vain_starts, self._next_start_s = -1, 0, 0.0
         self._start()
 
     def ensure(self) -> None:
@@ -80,7 +91,7 @@ class Companion:
         if os.getpid() != self._pid:
             # A forked child has the journal's tick, but not the relay.
             return
-        if self._was_killed() and time.monotonic() >= self._next_start_s:
+        if self._is_missed() and time.monotonic() >= self._next_start_s:
             self._start()
         for target in self._targets:
             cursor = self._cursor(target)
@@ -91,20 +102,20 @@ class Companion:
         """Wait for the delivery, but no longer than the setting says; the relay works on, and what is left is told."""
         if os.getpid() != self._pid:
             return
-        try:
-            self._wait()
-            for target in self._left():
-                self._tell_once(self._report(target))
-        except OSError as error:
-            self._tell_once(f"how far the delivery is cannot be read: {error}")
+        self._wait()
+        for target in self._targets:
+            cursor = self._cursor(target)
+            if not self._is_delivered(cursor):
+                self._tell_once(self._report(cursor))
 
     def _wait(self) -> None:
         began_s = time.monotonic()
         # The sentence below offers Ctrl-C.
         with suppress(KeyboardInterrupt):
-            while (waited_s := time.monotonic() - began_s) < self._wait_s:
+            while True:
                 self.ensure()
-                if not self._is_at_work():
+                waited_s = time.monotonic() - began_s
+                if waited_s >= self._wait_s or self._process is None or not self._pending():
                     return
                 if waited_s > _TOLD_AFTER_S:
                     self._tell_once(
@@ -114,10 +125,11 @@ class Companion:
                 time.sleep(_POLL_S)
 
     def _start(self) -> None:
-        # Where an SDK takes the relay down each time, starting it at every tick would take a core.
+        # Where an SDK takes the relay down each time, starting it at every tick would take half a core.
         rows = sum(self._cursor(target).next_row for target in self._targets)
-        self._pause_s = 0.0 if rows > self._rows else min(_LONGEST_PAUSE_S, 2 * self._pause_s or _FIRST_PAUSE_S)
-        self._rows, self._next_start_s = rows, time.monotonic() + self._pause_s
+        self._vain_starts = 0 if rows > self._rows else self._vain_starts + 1
+        pause_s = min(_LONGEST_PAUSE_S, 2.0**self._vain_starts) if self._vain_starts > _FREE_STARTS else 0.0
+        self._rows, self._next_start_s = rows, time.monotonic() + pause_s
         try:
             for target in self._targets:
                 # From now on `trackbridge status` and other relays know that it is to be delivered there.
@@ -143,19 +155,18 @@ class Companion:
                 creationflags=_WITHOUT_CONSOLE,
             )
 
-    def _was_killed(self) -> bool:
-        # One that ended by itself, though with an error, has said why in its log, and would end again.
-        return self._process is not None and self._process.poll() not in (None, *_ENDED_BY_ITSELF)
-
     def _is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _is_at_work(self) -> bool:
-        is_on = self._is_running() or self._was_killed()
-        return is_on and any(not self._has_stopped(self._cursor(target)) for target in self._left())
+    def _is_missed(self) -> bool:
+        """True when the relay is gone and there is something left for it to do, if only to sample."""
+        if self._process is None or self._is_running():
+            return False
+        return self._process.returncode not in _ENDED_BY_ITSELF or bool(self._pending())
 
-    def _left(self) -> list[str]:
-        return [target for target in self._targets if not self._is_delivered(self._cursor(target))]
+    def _pending(self) -> list[Cursor]:
+        cursors = [self._cursor(target) for target in self._targets]
+        return [cursor for cursor in cursors if not (self._has_stopped(cursor) or self._is_delivered(cursor))]
 
     def _cursor(self, target: str) -> Cursor:
         try:
@@ -169,15 +180,21 @@ class Companion:
 
     def _is_delivered(self, cursor: Cursor) -> bool:
         mark = cursor.marks.get(self._journal.name, Mark())
-        return cursor.closed_as is not None and not events_after(self._journal, mark)
+        try:
+            return cursor.closed_as is not None and not events_after(self._journal, mark)
+        except OSError:
+            return False
 
-    def _report(self, target: str) -> str:
-        cursor = self._cursor(target)
-        waiting = cursor.events_waiting(self._run_folder)
+    def _report(self, cursor: Cursor) -> str:
+        try:
+            waiting = f"{cursor.events_waiting(self._run_folder):,} events are"
+        except OSError:
+            waiting = "the run is"
         why = f" ({cursor.error})" if cursor.error else ""
-        told = f"{waiting} events are not at {target} yet{why};"
+        told = f"{waiting} not at {cursor.target} yet{why};"
         if self._has_stopped(cursor) or not self._is_running():
-            return f"{told} `trackbridge sync {self._run_folder.parent.parent} --to {target}` delivers them"
+            root = self._run_folder.parent.parent
+            return f"{told} `trackbridge sync {root} --to {cursor.target}` delivers the rest"
         return f"{told} the relay goes on, and `trackbridge status` tells how far it is"
 
     def _tell_once(self, sentence: str) -> None:

@@ -20,7 +20,7 @@ from trackbridge.journal.process import boot_id, started_s
 from trackbridge.journal.reader import read_opening
 from trackbridge.journal.writer import JournalWriter
 from trackbridge.run import endings
-from trackbridge.run.companion import Companion
+from trackbridge.run.companion import Companion, check_sampler
 from trackbridge.run.environment import capture, fingerprints
 from trackbridge.run.nowhere import Nowhere
 from trackbridge.run.origin import Origin, agreed, find_origin
@@ -67,9 +67,13 @@ def start_run(
     Raises:
         MisuseError: a name, text or config that cannot be one, a checkpoint that is not there or belongs to another
             run, a root that cannot be written.
+        NotFoundError: a target that is not known.
+        MissingDependencyError: system metrics were asked for, and psutil is not installed.
     """
     settings = load_settings(root=root, strict=strict, to=None if to is None else tuple(to))
     targets = [str(parse_target(text)) for text in settings.to]
+    if settings.system:
+        check_sampler()
     description = _description(group, tags, notes)
     copied = None if config is None else as_json_object("config", config)
     datasets = _datasets(data)

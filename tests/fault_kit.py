@@ -1,0 +1,264 @@
+"""Live deliveries in which something breaks, and what their tracker has afterwards beside what was logged."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+
+from trackbridge.events.models import MetricsLogged
+from trackbridge.journal.paths import run_folders
+from trackbridge.relay.standing import standing
+from trackbridge.testing.fake_comet import FakeComet
+from trackbridge.testing.fake_neptune import FakeNeptune
+from trackbridge.testing.fake_wandb import FakeWandb
+from trackbridge.testing.seen import OnlineTracker, SeenPoint
+from trackbridge.testing.written import all_events
+
+VENDORS = ("wandb", "comet", "neptune", "mlflow")
+DELIVERED_WITHIN_S = 180.0
+TIME_TOLERANCE_NS = 1_000_000
+
+# It goes no further than the file `allowed` says, and shows that it lives meanwhile. The journal looks after the relay
+# every second instead of every five, so that twenty deaths take minutes.
+TRAINING = """
+import sys, time
+from pathlib import Path
+import trackbridge as tb
+import trackbridge.journal.writer as writer
+from trackbridge.events.models import Heartbeat
+
+root, target, steps, pause_s = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+writer.SYNC_EVERY_NS = 1_000_000_000
+with tb.start_run("demo", root=root, to=[target]) as run:
+    for step in range(1, steps + 1):
+        while step > int((Path(root) / "allowed").read_text()):
+            run.append(Heartbeat)
+            time.sleep(0.1)
+        run.log({"train/loss": 1 / step, "train/lr": step * 1e-6, "train/norm": float(step)}, step=step)
+        time.sleep(pause_s)
+"""
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """A tracker's server on this machine, and the variables that lead to it."""
+
+    name: str
+    server: OnlineTracker
+    environment: dict[str, str]
+
+
+@contextmanager
+def vendor(name: str, folder: Path) -> Iterator[Vendor]:
+    """A server of its own; `folder` is for one that needs a database."""
+    with ExitStack() as stack:
+        if name == "mlflow":
+            from mlflow_kit import MlflowPages, MlflowProxy, mlflow_server
+
+            proxy = stack.enter_context(MlflowProxy(MlflowPages(stack.enter_context(mlflow_server(folder)))))
+            yield Vendor(name, proxy, {"MLFLOW_TRACKING_URI": proxy.url, "MLFLOW_TRACKING_TOKEN": proxy.secret})
+        elif name == "wandb":
+            wandb = stack.enter_context(FakeWandb())
+            yield Vendor(name, wandb, wandb.environment)
+        else:
+            server = stack.enter_context({"comet": FakeComet, "neptune": FakeNeptune}[name]())
+            yield Vendor(name, server, server.environment())
+
+
+class Faulty:
+    """One run that is delivered live to one vendor while something breaks."""
+
+    def __init__(self, vendor: Vendor, root: Path, dice: random.Random, *, steps: int, kills: int) -> None:
+        root.mkdir()
+        self.vendor = vendor
+        self.root = root
+        self.dice = dice
+        self.steps = steps
+        self.kills = kills
+        self.allow(steps)
+        self._environment = {**os.environ, **vendor.environment, "TRACKBRIDGE_FINISH_TIMEOUT_S": "0"}
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        (folder,) = run_folders(self.root)
+        return folder
+
+    def start(self, *, pause_s: float) -> subprocess.Popen[bytes]:
+        """A training that goes on, and its relay."""
+        arguments = [str(self.root), self.vendor.name, str(self.steps), str(pause_s)]
+        training = subprocess.Popen(
+            [sys.executable, "-c", TRAINING, *arguments], env=self._environment, stderr=subprocess.DEVNULL
+        )
+        until(lambda: list(run_folders(self.root)), "the start of the training")
+        return training
+
+    def allow(self, steps: int) -> None:
+        """Let the training go on to this step."""
+        (self.root / "allowed.draft").write_text(str(steps))
+        (self.root / "allowed.draft").replace(self.root / "allowed")
+
+    def sync(self) -> int:
+        """`trackbridge sync` of all there is; its exit code."""
+        command = [sys.executable, "-m", "trackbridge", "sync", str(self.root), "--to", self.vendor.name]
+        return subprocess.run(command, env=self._environment, capture_output=True).returncode
+
+    def relays(self) -> list[psutil.Process]:
+        """The relay, if it is at work."""
+        return [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if "trackbridge.relay" in (process.info["cmdline"] or []) and str(self.folder) in process.info["cmdline"]
+        ]
+
+    def kill_relay(self) -> None:
+        """SIGKILL to the relay, once there is one."""
+        until(self.relays, "the start of a relay")
+        for relay in self.relays():
+            relay.send_signal(signal.SIGKILL)
+        psutil.wait_procs(self.relays(), timeout=10)
+
+    def wait_until_delivered(self) -> None:
+        """Until the tracker has all of it and knows how it ended."""
+        until(lambda: standing(self.folder, self.vendor.name).state == "delivered", "the end of the delivery")
+
+
+def relay_killed(run: Faulty) -> None:
+    """The relay is killed again and again, each time a random moment after it began."""
+    run.allow(0)
+    training = run.start(pause_s=0.001)
+    for kill in range(run.kills):
+        run.allow(run.steps * (kill + 1) // (run.kills + 1))
+        until(run.relays, "the start of a relay")
+        time.sleep(run.dice.uniform(0.2, 6.0))
+        run.kill_relay()
+    run.allow(run.steps)
+    training.wait()
+
+
+def training_killed(run: Faulty) -> None:
+    """The training is killed in the middle."""
+    training = run.start(pause_s=0.003)
+    time.sleep(run.dice.uniform(1.0, 5.0))
+    training.kill()
+    training.wait()
+
+
+def down_at_start(run: Faulty) -> None:
+    """Nobody answers when the run begins."""
+    with run.vendor.server.outage():
+        training = run.start(pause_s=0.003)
+        time.sleep(run.dice.uniform(3.0, 8.0))
+    training.wait()
+
+
+def down_for_a_while(run: Faulty) -> None:
+    """Nobody answers for a while in the middle."""
+    training = run.start(pause_s=0.006)
+    time.sleep(run.dice.uniform(2.0, 6.0))
+    with run.vendor.server.outage():
+        time.sleep(run.dice.uniform(3.0, 8.0))
+    training.wait()
+
+
+def refuses_for_a_while(run: Faulty) -> None:
+    """The key is refused for a while; afterwards a person syncs."""
+    training = run.start(pause_s=0.006)
+    time.sleep(run.dice.uniform(2.0, 6.0))
+    with run.vendor.server.refusal():
+        time.sleep(run.dice.uniform(3.0, 8.0))
+    training.wait()
+    until(lambda: not run.relays() or standing(run.folder, run.vendor.name).state == "delivered", "the relay's end")
+    run.sync()
+
+
+def all_stopped(run: Faulty) -> None:
+    """Training and relay are killed at once; later somebody syncs, twice over."""
+    training = run.start(pause_s=0.003)
+    time.sleep(run.dice.uniform(1.0, 5.0))
+    training.kill()
+    run.kill_relay()
+    training.wait()
+    run.sync()
+    run.sync()
+
+
+FAULTS: dict[str, Callable[[Faulty], None]] = {
+    "relay killed": relay_killed,
+    "training killed": training_killed,
+    "server down at start": down_at_start,
+    "server down for a while": down_for_a_while,
+    "server refuses for a while": refuses_for_a_while,
+    "both killed, two syncs": all_stopped,
+}
+_GONE = ("failed", "killed", "lost")
+STATUS_AFTER = {"training killed": _GONE, "both killed, two syncs": _GONE}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was logged and what is at the server, in points; the last four should be zero."""
+
+    logged: int
+    at_server: int
+    missing: int
+    duplicated: int
+    out_of_order: int
+    wrong_time: int
+    status: str
+
+    @property
+    def defects(self) -> int:
+        """Points that are not as promised."""
+        return self.missing + self.duplicated + self.out_of_order + self.wrong_time
+
+
+def outcome_of(run: Faulty) -> Outcome:
+    """Compare journals and server."""
+    logged = {
+        (name, event.step): event.t
+        for event in all_events(run.folder)
+        if isinstance(event, MetricsLogged)
+        for name in event.metrics
+        if name.startswith("train/")
+    }
+    seen = run.vendor.server.seen(run.folder.name)
+    points = [point for point in seen.points if point.metric.startswith("train/")]
+    times = Counter((point.metric, point.step) for point in points)
+    return Outcome(
+        logged=len(logged),
+        at_server=len(points),
+        missing=len(logged.keys() - times.keys()),
+        duplicated=sum(times.values()) - len(times),
+        out_of_order=sum(_disorder(points, name) for name in {name for name, _ in logged}),
+        wrong_time=sum(
+            abs((point.time_ns or 0) - logged.get((point.metric, point.step), 0)) > TIME_TOLERANCE_NS
+            for point in points
+        ),
+        status=seen.status,
+    )
+
+
+def _disorder(points: list[SeenPoint], metric: str) -> int:
+    steps = [point.step for point in points if point.metric == metric]
+    return sum(later < earlier for earlier, later in pairwise(steps))
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that other processes bring about."""
+    deadline = time.monotonic() + DELIVERED_WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within {DELIVERED_WITHIN_S:.0f} s"
+        time.sleep(0.05)
