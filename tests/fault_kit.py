@@ -120,7 +120,7 @@ class Faulty:
         return [
             process
             for process in psutil.process_iter(["cmdline"])
-            if "trackbridge.relay" in (process.info["cmdline"] or []) and str(self.folder) in process.info["cmdline"]
+            if {"trackbridge.relay", "live", str(self.folder)} <= set(process.info["cmdline"] or [])
         ]
 
     def kill_relay(self) -> None:

@@ -144,12 +144,12 @@ def until(condition: Callable[[], object], *, within_s: float, what: str) -> Non
         time.sleep(0.02)
 
 
-def relays(folder: Path) -> list[psutil.Process]:
-    """The relay processes of a run."""
+def relays(folder: Path, mode: str = "live") -> list[psutil.Process]:
+    """The relay processes of a run; with `sample` the process that samples its training."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "trackbridge.relay" in command and str(folder) in command and process.status() != psutil.STATUS_ZOMBIE:
+        if {"trackbridge.relay", mode, str(folder)} <= set(command) and process.status() != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
 

@@ -172,6 +172,20 @@ def test_what_a_killed_relay_and_a_killed_training_left_is_taken_up_by_the_next_
     assert shown(folder).ending.status == "lost"
 
 
+def test_a_run_whose_training_lives_is_not_taken_up_by_another(tmp_path: Path, train: Train) -> None:
+    living = train(tmp_path, "memory:offline").folder
+    until(lambda: steps_shown(living), within_s=20, what="the first delivery")
+    (relay,) = relays(living)
+    relay.suspend()
+
+    with tb.start_run("demo", root=tmp_path, to=["memory:offline"]) as run:
+        run.log({"train/loss": 1.0}, step=1)
+    until(lambda: not relays(run.path), within_s=10, what="the end of the relay")
+    relay.resume()
+
+    assert "took up" not in (delivery_folder(run.path) / "relay.log").read_text()
+
+
 def test_a_resumed_run_is_taken_up_again_after_it_was_closed(tmp_path: Path) -> None:
     with tb.start_run("demo", root=tmp_path, to=["memory:offline"]) as run:
         run.log({"train/loss": 1.0}, step=1)
@@ -297,7 +311,7 @@ def test_a_relay_that_cannot_be_started_is_told_and_training_goes_on(
     with tb.start_run("demo", root=tmp_path / "runs", to=["memory:offline"]) as run:
         run.log({"train/loss": 1.0}, step=1)
 
-    assert "the relay cannot be started" in caplog.text
+    assert "no relay can be started" in caplog.text
     assert open_store(tmp_path / "runs").run(run.run_id).status == "finished"
     assert standing(run.path, "memory:offline").state == "stopped"
 
@@ -315,7 +329,7 @@ def test_the_machine_is_sampled_live_by_default_and_offline_when_asked(
         if is_sampled:
             record = lambda: open_store(tmp_path).run(run.run_id)  # noqa: E731 - read anew each time
             until(lambda: "system/process_memory_mib" in record().metrics, within_s=20, what="a sample")
-    until(lambda: not relays(run.path), within_s=10, what="the end of the relay")
+    until(lambda: not relays(run.path, "sample"), within_s=10, what="the end of the sampler")
 
     record = open_store(tmp_path).run(run.run_id)
     assert ("system/cpu_percent" in record.metrics) == is_sampled

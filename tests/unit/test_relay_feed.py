@@ -63,6 +63,17 @@ def test_signs_of_life_and_checksums_are_no_news(tmp_path: Path) -> None:
     assert has_news(path.parent, {})
 
 
+def test_what_the_machine_did_after_the_training_is_no_news(tmp_path: Path) -> None:
+    main = ToldJournal("main").start()
+    system = ToldJournal("system", session_id=main.writer_id, role="system").log(15, {"system/cpu_percent": 1.0})
+    folder = main.write(tmp_path).parent
+    marks = Feed(folder, {}, 0).take(100).marks
+    (folder / system.file).write_bytes(b"".join(system.lines()))
+
+    assert not has_news(folder, marks)
+    assert len(Feed(folder, marks, 2).take(100).rows) == 2
+
+
 def test_news_are_looked_for_after_the_events_that_were_taken(tmp_path: Path) -> None:
     path = ToldJournal().start().log(1, {"a": 1.0}).tell(Heartbeat).write(tmp_path)
 

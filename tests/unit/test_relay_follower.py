@@ -256,12 +256,12 @@ def test_a_run_that_was_deleted_is_let_go(tmp_path: Path) -> None:
 
 
 def test_large_backlogs_go_in_growing_batches(tmp_path: Path) -> None:
-    folder, _ = told_run(tmp_path, points=12_000)
+    folder, _ = told_run(tmp_path, points=50_000)
     trouble = Trouble()
 
     follower(folder, trouble, Waits()).catch_up()
 
-    assert [len(rows) for rows in trouble.of("deliver")] == [1000, 4000, 7003]
+    assert [len(rows) for rows in trouble.of("deliver")] == [8000, 32_000, 10_003]
 
 
 def test_an_adapter_that_does_not_exist_any_more_is_a_refusal(tmp_path: Path) -> None:

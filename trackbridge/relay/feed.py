@@ -22,6 +22,7 @@ from trackbridge.journal.reader import Position, read_blocks
 
 # A run may have hundreds of journals, and a block of each is kept.
 BLOCK_BYTES = 256 << 10
+_FIRST_LINE_BYTES = 4096
 _BOOKKEEPING = (WriterOpened, Heartbeat, Integrity)
 
 
@@ -124,7 +125,9 @@ class _File:
 
 
 def has_news(folder: Path, marks: Mapping[str, Mark]) -> bool:
-    """True when a run's journals tell, after these marks, more than that a writer began, lived and was whole.
+    """True when the journals of a run tell, after these marks, more than that a writer began, lived and was whole.
+
+    Nor is it news what the machine was doing after the training had ended.
 
     Raises:
         OSError: a journal cannot be read.
@@ -133,11 +136,18 @@ def has_news(folder: Path, marks: Mapping[str, Mark]) -> bool:
 
 
 def _tells_more(path: Path, mark: Mark) -> bool:
-    if path.stat().st_size == mark.offset:
+    if path.stat().st_size == mark.offset or _is_system(path):
         return False
     left = mark.taken
     for part in read_blocks(path, Position(mark.offset, next_seq=None), block_bytes=BLOCK_BYTES):
         if not all(isinstance(event, _BOOKKEEPING) for event in part.events[left:]):
             return True
         left = max(0, left - len(part.events))
+    return False
+
+
+def _is_system(path: Path) -> bool:
+    for part in read_blocks(path, block_bytes=_FIRST_LINE_BYTES):
+        opened = part.events[0] if part.events else None
+        return isinstance(opened, WriterOpened) and opened.role == "system"
     return False

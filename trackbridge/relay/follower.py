@@ -30,7 +30,7 @@ Outcome: TypeAlias = Literal["delivered", "caught up", "held elsewhere", "waitin
 POLL_EVERY_S = 0.5
 LOCK_EVERY_S = 2.0
 LONGEST_CONFIRMATION_S = 3600.0
-SMALLEST_BATCH, LARGEST_BATCH = 1000, 32_000
+SMALLEST_BATCH, LARGEST_BATCH = 8000, 32_000
 
 
 def connector(target: Target, checkpoints: CheckpointUpload) -> Callable[[], Adapter]:

@@ -46,7 +46,8 @@ def standing(run_folder: Path, target: str) -> Standing:
     except DeliveryRefused as error:
         cursor = Cursor(target=target, state="refused", error=str(error))
         return Standing(cursor, "refused", waiting=0)
-    return Standing(cursor, _state(run_folder, cursor), cursor.events_waiting(run_folder))
+    state = _state(run_folder, cursor)
+    return Standing(cursor, state, 0 if state == "delivered" else cursor.events_waiting(run_folder))
 
 
 def is_delivered(run_folder: Path, cursor: Cursor) -> bool:

@@ -65,7 +65,9 @@ class SystemSampler:
                 due_s = time.monotonic() + self._every_s
                 step = max(0, (time.time_ns() - record.started_ns) // 1_000_000_000)
                 metrics = {**_machine(self._watch), **family.sample(), **gpus.sample()}
-                journal.append(MetricsLogged, step=step, metrics=metrics)
+                # Reading sensors takes its time, and nothing belongs to the run after its end.
+                if ending_of(self._watch.record()) is None:
+                    journal.append(MetricsLogged, step=step, metrics=metrics)
             self._sleep(min(LOOK_EVERY_S, self._every_s))
         journal.close()
 

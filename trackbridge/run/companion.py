@@ -1,8 +1,8 @@
 """
-The relay process beside a run, seen from the training: started, looked after, waited for; never talked to.
+The relay processes beside a run, seen from the training: started, looked after, waited for; never talked to.
 
-It is a separate program that reads the run's journals, and the cursors it leaves tell how far it is. The training
-process imports nothing of it.
+Each is a separate program that reads the run's journals, and the cursors they leave tell how far they are. The
+training process imports nothing of them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def check_sampler() -> None:
 
 
 class Companion:
-    """A detached relay for one run. It outlives the training, and Ctrl-C does not reach it.
+    """The detached relays of one run, one for each target. They outlive the training, and Ctrl-C does not reach them.
 
     No method raises: what goes wrong is told once in the log of the training process.
     """
@@ -60,92 +60,159 @@ class Companion:
         self, run_folder: Path, journal: Path, targets: Sequence[str], *, samples_system: bool, wait_s: float
     ) -> None:
         """
-        Start the relay.
+        Start the relays.
 
         Args:
             run_folder: the run.
-            journal: the journal of this process, which is all delivered when `see_off` waits no longer.
+            journal: the journal of this process; when all of it is delivered, `see_off` waits no longer.
             targets: where to, such as `wandb` or `comet:offline`.
             samples_system: have this process's use of CPU, memory and GPU sampled.
             wait_s: how long `see_off` waits.
         """
-        self._run_folder = run_folder.resolve()
-        self._journal = journal
-        self._targets = list(targets)
         self._wait_s = wait_s
-        self._began_ns = time.time_ns()
         self._pid = os.getpid()
         self._told: set[str] = set()
-        options = [option for target in targets for option in ("--to", target)]
-        self._command = [
-            sys.executable, "-m", "trackbridge.relay", "live", str(self._run_folder),
-            *options, *["--system"] * samples_system,
-        ]  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
-        # What was delivered when the relay was started last, and how often it died without delivering more.
-        self._rows, self._vain_starts, self._next_start_s = -1, 0, 0.0
-        self._start()
+        folder = run_folder.resolve()
+        self._deliveries = [_Delivery(folder, journal, target, began_ns=time.time_ns()) for target in targets]
+        self._relays = [_Relay(folder, ["live", "--to", one.target], one) for one in self._deliveries]
+        if samples_system:
+            self._relays.append(_Relay(folder, ["sample"], None))
+        self.ensure()
 
     def ensure(self) -> None:
-        """Start the relay again when it was killed, and tell of a target that refused; called every few seconds."""
+        """Start what is missing, and tell of a target that refused; called every few seconds."""
         if os.getpid() != self._pid:
-            # A forked child has the journal's tick, but not the relay.
+            # A forked child has the journal's tick, but not the relays.
             return
-        if self._is_missed() and time.monotonic() >= self._next_start_s:
-            self._start()
-        for target in self._targets:
-            cursor = self._cursor(target)
-            if self._has_stopped(cursor):
-                self._tell_once(f"{target} takes nothing, but training goes on: {cursor.error}")
+        for relay in self._relays:
+            try:
+                relay.ensure()
+            except OSError as error:
+                self._tell_once(f"no relay can be started ({error}), so nothing is delivered until `trackbridge sync`")
+        for one in self._deliveries:
+            if one.has_stopped():
+                self._tell_once(f"{one.target} takes nothing, but training goes on: {one.cursor().error}")
 
     def see_off(self) -> None:
-        """Wait for the delivery, but no longer than the setting says; the relay works on, and what is left is told."""
+        """Wait for the delivery, but no longer than the setting says; the relays work on, and what is left is told."""
         if os.getpid() != self._pid:
             return
-        self._wait()
-        for target in self._targets:
-            cursor = self._cursor(target)
-            if not self._is_delivered(cursor):
-                self._tell_once(self._report(cursor))
-
-    def _wait(self) -> None:
-        began_s = time.monotonic()
-        # The sentence below offers Ctrl-C.
+        # A sentence below offers Ctrl-C.
         with suppress(KeyboardInterrupt):
-            while True:
-                self.ensure()
-                waited_s = time.monotonic() - began_s
-                if waited_s >= self._wait_s or self._process is None or not self._pending():
-                    return
-                if waited_s > _TOLD_AFTER_S:
-                    self._tell_once(
-                        f"waiting up to {self._wait_s:.0f} s for the delivery to {', '.join(self._targets)};"
-                        " Ctrl-C leaves it to the relay"
-                    )
-                time.sleep(_POLL_S)
+            self._wait(time.monotonic())
+        for relay in self._relays:
+            if relay.delivery is not None and not relay.delivery.is_done():
+                self._tell_once(relay.delivery.report(is_going_on=relay.is_running()))
+
+    def _wait(self, began_s: float) -> None:
+        while True:
+            self.ensure()
+            pending = [relay.delivery.target for relay in self._relays if relay.delivery and relay.is_awaited()]
+            waited_s = time.monotonic() - began_s
+            if waited_s >= self._wait_s or not pending:
+                return
+            if waited_s > _TOLD_AFTER_S:
+                self._tell_once(
+                    f"waiting up to {self._wait_s:.0f} s for the delivery to {', '.join(pending)};"
+                    " Ctrl-C leaves it to the relay"
+                )
+            time.sleep(_POLL_S)
+
+    def _tell_once(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            _log.warning("trackbridge: %s", sentence)
+
+
+class _Delivery:
+    """What this process wrote, on its way to one target, as the cursor tells it."""
+
+    def __init__(self, run_folder: Path, journal: Path, target: str, *, began_ns: int) -> None:
+        self.target = target
+        self._run_folder = run_folder
+        self._journal = journal
+        self._began_ns = began_ns
+
+    def ask_for(self) -> None:
+        """Let `trackbridge status` and other relays know that the run is to be delivered there."""
+        if not cursor_file(self._run_folder, self.target).exists():
+            save_cursor(self._run_folder, Cursor(target=self.target))
+
+    def cursor(self) -> Cursor:
+        try:
+            return load_cursor(self._run_folder, self.target)
+        except (DeliveryRefused, OSError) as error:
+            return Cursor(target=self.target, state="refused", error=str(error), updated_ns=time.time_ns())
+
+    def is_done(self) -> bool:
+        """True when all of it is there, and the tracker knows how the run ended."""
+        cursor = self.cursor()
+        with suppress(OSError):
+            mark = cursor.marks.get(self._journal.name, Mark())
+            return cursor.closed_as is not None and not events_after(self._journal, mark)
+        return False
+
+    def has_stopped(self) -> bool:
+        """True when a person has to mend something. What an earlier relay was refused is tried again by ours."""
+        cursor = self.cursor()
+        return cursor.state in ("refused", "broken") and cursor.updated_ns >= self._began_ns
+
+    def report(self, *, is_going_on: bool) -> str:
+        """What is left, and who delivers it."""
+        cursor, waiting = self.cursor(), "the run is"
+        with suppress(OSError):
+            waiting = f"{cursor.events_waiting(self._run_folder):,} events are"
+        told = f"{waiting} not at {self.target} yet{f' ({cursor.error})' if cursor.error else ''};"
+        if is_going_on and not self.has_stopped():
+            return f"{told} the relay goes on, and `trackbridge status` tells how far it is"
+        return f"{told} `trackbridge sync {self._run_folder.parent.parent} --to {self.target}` delivers the rest"
+
+
+class _Relay:
+    """One relay process: for one delivery, or with None the one that samples the machine."""
+
+    def __init__(self, run_folder: Path, job: list[str], delivery: _Delivery | None) -> None:
+        self.delivery = delivery
+        self._run_folder = run_folder
+        self._command = [sys.executable, "-m", "trackbridge.relay", *job, str(run_folder)]
+        self._process: subprocess.Popen[bytes] | None = None
+        # What was delivered when it was started last, and how often it died without delivering more.
+        self._rows, self._vain_starts, self._next_start_s = -1, 0, 0.0
+
+    def ensure(self) -> None:
+        """Start it if it is of use and not there.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        if not self.is_running() and self.is_of_use() and time.monotonic() >= self._next_start_s:
+            self._start()
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def is_of_use(self) -> bool:
+        """True when there is something left for it to do."""
+        if self.delivery is not None:
+            return not (self.delivery.is_done() or self.delivery.has_stopped())
+        # A sampler that ended by itself has said why, and would end again.
+        return self._process is None or self._process.returncode not in _ENDED_BY_ITSELF
+
+    def is_awaited(self) -> bool:
+        """True when it is worth while to wait for it."""
+        return self._process is not None and self.is_of_use()
 
     def _start(self) -> None:
         # Where an SDK takes the relay down each time, starting it at every tick would take half a core.
-        rows = sum(self._cursor(target).next_row for target in self._targets)
+        rows = 0 if self.delivery is None else self.delivery.cursor().next_row
         self._vain_starts = 0 if rows > self._rows else self._vain_starts + 1
         pause_s = min(_LONGEST_PAUSE_S, 2.0**self._vain_starts) if self._vain_starts > _FREE_STARTS else 0.0
         self._rows, self._next_start_s = rows, time.monotonic() + pause_s
-        try:
-            for target in self._targets:
-                # From now on `trackbridge status` and other relays know that it is to be delivered there.
-                if not cursor_file(self._run_folder, target).exists():
-                    delivery_folder(self._run_folder).mkdir(exist_ok=True)
-                    save_cursor(self._run_folder, Cursor(target=target))
-            _started[:] = [process for process in _started if process.poll() is None]
-            self._process = self._launch()
-            _started.append(self._process)
-        except OSError as error:
-            self._tell_once(f"the relay cannot be started ({error}), so nothing is delivered until `trackbridge sync`")
-
-    def _launch(self) -> subprocess.Popen[bytes]:
         delivery_folder(self._run_folder).mkdir(exist_ok=True)
+        if self.delivery is not None:
+            self.delivery.ask_for()
         with (delivery_folder(self._run_folder) / "relay.log").open("ab") as output:
-            return subprocess.Popen(
+            self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -154,50 +221,4 @@ class Companion:
                 start_new_session=True,
                 creationflags=_WITHOUT_CONSOLE,
             )
-
-    def _is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def _is_missed(self) -> bool:
-        """True when the relay is gone and there is something left for it to do, if only to sample."""
-        if self._process is None or self._is_running():
-            return False
-        return self._process.returncode not in _ENDED_BY_ITSELF or bool(self._pending())
-
-    def _pending(self) -> list[Cursor]:
-        cursors = [self._cursor(target) for target in self._targets]
-        return [cursor for cursor in cursors if not (self._has_stopped(cursor) or self._is_delivered(cursor))]
-
-    def _cursor(self, target: str) -> Cursor:
-        try:
-            return load_cursor(self._run_folder, target)
-        except (DeliveryRefused, OSError) as error:
-            return Cursor(target=target, state="refused", error=str(error), updated_ns=time.time_ns())
-
-    def _has_stopped(self, cursor: Cursor) -> bool:
-        # What an earlier relay was refused is tried again by this one.
-        return cursor.state in ("refused", "broken") and cursor.updated_ns >= self._began_ns
-
-    def _is_delivered(self, cursor: Cursor) -> bool:
-        mark = cursor.marks.get(self._journal.name, Mark())
-        try:
-            return cursor.closed_as is not None and not events_after(self._journal, mark)
-        except OSError:
-            return False
-
-    def _report(self, cursor: Cursor) -> str:
-        try:
-            waiting = f"{cursor.events_waiting(self._run_folder):,} events are"
-        except OSError:
-            waiting = "the run is"
-        why = f" ({cursor.error})" if cursor.error else ""
-        told = f"{waiting} not at {cursor.target} yet{why};"
-        if self._has_stopped(cursor) or not self._is_running():
-            root = self._run_folder.parent.parent
-            return f"{told} `trackbridge sync {root} --to {cursor.target}` delivers the rest"
-        return f"{told} the relay goes on, and `trackbridge status` tells how far it is"
-
-    def _tell_once(self, sentence: str) -> None:
-        if sentence not in self._told:
-            self._told.add(sentence)
-            _log.warning("trackbridge: %s", sentence)
+        _started[:] = [self._process, *(process for process in _started if process.poll() is None)]
