@@ -103,15 +103,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 @contextmanager
 def growing(disk: Disk, block_bytes: int) -> Iterator[None]:
-    """While it lasts, something is written before each read, and reads are in blocks of this size."""
-    real = feed_module.read_blocks
+    """While it lasts, something is written before each look, and reads are in blocks of this size."""
+    real = feed_module._File.has_more
 
-    def read_blocks(path: Path, position: Any, **usual_size: int) -> Any:
+    def has_more(file: Any) -> bool:
         disk.grow()
-        return real(path, position, block_bytes=block_bytes)
+        return real(file)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feed_module, "read_blocks", read_blocks)
+        patch.setattr(feed_module, "BLOCK_BYTES", block_bytes)
+        patch.setattr(feed_module._File, "has_more", has_more)
         yield
 
 
@@ -119,7 +120,7 @@ def growing(disk: Disk, block_bytes: int) -> Iterator[None]:
 # The second journal gets an earlier event when the first has been read to its end.
 @example(
     script=[[20], [], []],
-    writes=[(1, 5), (2, 1), (0, 999), *[(2, 1)] * 5, (1, 999)],
+    writes=[(1, 5), (2, 1), (0, 999), *[(2, 1)] * 6, (1, 999)],
     takes=[(9, "confirmed"), (9, "dies")],
     block_bytes=10_000,
 )

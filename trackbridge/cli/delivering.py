@@ -92,8 +92,7 @@ def status(
     if as_json:
         render.print_json([_as_json(record, one) for record, one in found])
     elif found:
-        render.print_table(console, _table(found))
-        _print_details(console, found)
+        _print_deliveries(console, found)
     else:
         render.print_line(console, "nothing was ever to be delivered: trackbridge sync --to wandb brings runs to W&B")
     if any(one.mending_command for _, one in found):
@@ -149,17 +148,25 @@ def _print_report(console: Console, report: SyncReport) -> None:
     if not report.synced:
         render.print_line(console, "there are no runs to deliver")
         return
-    pairs = [(one.record, one.standing) for one in report.synced]
-    worth_a_row = [pair for pair in pairs if pair[1].state != "delivered"] if len(pairs) > MAX_ROWS else pairs
-    if worth_a_row:
-        render.print_table(console, _table(worth_a_row))
-    _print_details(console, pairs)
+    _print_deliveries(console, [(one.record, one.standing) for one in report.synced])
     for one in report.synced:
         if one.error and one.error != one.standing.cursor.error:
             render.print_line(console, f"{one.record.name} at {one.target}: {one.error}", style="bold red")
     counts = Counter((one.target, one.outcome) for one in report.synced)
     for (target, outcome), count in sorted(counts.items()):
         render.print_line(console, f"{target}: {count} run{'s' if count != 1 else ''} {outcome}")
+
+
+def _print_deliveries(console: Console, found: Sequence[tuple[RunRecord, Standing]]) -> None:
+    """A table, of many only those that are not delivered, and what there is to say about each."""
+    from trackbridge.cli import render
+
+    shown = [pair for pair in found if pair[1].state != "delivered"] if len(found) > MAX_ROWS else found
+    if shown:
+        render.print_table(console, _table(shown))
+    if len(shown) < len(found):
+        render.print_line(console, f"{len(found) - len(shown):,} deliveries are complete", style="dim")
+    _print_details(console, found)
 
 
 def _print_details(console: Console, found: Sequence[tuple[RunRecord, Standing]]) -> None:

@@ -55,6 +55,7 @@ class RunDelivery:
         remote = self._guarded(lambda: self._adapter.open(self.header, known))
         self._is_open = True
         cursor.remote_id, cursor.url, cursor.remote_state = remote.remote_id, remote.url, dict(remote.state)
+        cursor.error = None
         if remote.delivered_rows is not None and remote.delivered_rows < cursor.next_row:
             cursor.start_again()
             self._feed = Feed(self.header.folder, {}, 0)

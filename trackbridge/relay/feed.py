@@ -106,6 +106,8 @@ class _File:
         """True when an event waits; when none does, the next block is read first."""
         if self.waiting:
             return True
+        if self.path.stat().st_size == self.read_to.offset:
+            return False
         for part in read_blocks(self.path, self.read_to, block_bytes=BLOCK_BYTES):
             self.start, self.read_to = self.read_to.offset, part.position
             self.taken = min(self.skip, len(part.events))

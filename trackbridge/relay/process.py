@@ -20,6 +20,7 @@ from trackbridge.relay.follower import Outcome
 from trackbridge.settings import CheckpointUpload, relay_environment
 from trackbridge.targets import Target
 
+PATIENCE_S = 60.0
 _ENDS_WITHIN_S = 10.0
 
 

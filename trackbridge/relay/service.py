@@ -10,9 +10,8 @@ from pathlib import Path
 from trackbridge.journal.cursor import targets_of
 from trackbridge.relay.follower import Follower, connector
 from trackbridge.relay.header import ending_of
-from trackbridge.relay.process import RelayProcess
+from trackbridge.relay.process import PATIENCE_S, RelayProcess
 from trackbridge.relay.standing import standing
-from trackbridge.relay.sync import PATIENCE_S
 from trackbridge.relay.watch import watch_run
 from trackbridge.settings import load_settings
 from trackbridge.targets import Target

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from trackbridge.errors import MisuseError
 from trackbridge.relay.follower import Outcome
-from trackbridge.relay.process import Answer, RelayProcess
+from trackbridge.relay.process import PATIENCE_S, Answer, RelayProcess
 from trackbridge.relay.standing import Standing, standing
 from trackbridge.settings import CheckpointUpload, load_settings
 from trackbridge.store.records import RunRecord
 from trackbridge.store.store import open_store
 from trackbridge.targets import parse_target
 
-PATIENCE_S = 60.0
 FOLLOW_EVERY_S = 5.0
 _GOES_ON: tuple[Outcome, ...] = ("caught up", "waiting", "held elsewhere")
 _FINAL: tuple[Outcome, ...] = ("refused", "broken", "gone")
@@ -155,7 +154,8 @@ class _TargetSync:
 
 
 def _run_all(jobs: Sequence[_TargetSync], work: Callable[[_TargetSync], None]) -> None:
-    with ThreadPoolExecutor(max_workers=len(jobs), thread_name_prefix="sync") as pool, ExitStack() as relays:
+    # The threads end before the processes that they ask are waited for.
+    with ExitStack() as relays, ThreadPoolExecutor(max_workers=len(jobs), thread_name_prefix="sync") as pool:
         for job in jobs:
             relays.enter_context(job.relay)
         futures = [pool.submit(work, job) for job in jobs]
