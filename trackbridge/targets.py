@@ -5,6 +5,7 @@ Where runs can be delivered to: a target is the name of an adapter and how it is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -53,3 +54,12 @@ def parse_target(text: str) -> Target:
     if mode not in ("", *get_args(Mode)):
         raise SettingsError(f"target {text!r} has the mode {mode!r}; expected {name!r} or '{name}:offline'")
     return Target(name, cast(Mode, mode or "online"))
+
+
+def parse_targets(texts: Iterable[str]) -> list[Target]:
+    """The targets a user wrote, each once.
+
+    Raises:
+        NotFoundError, SettingsError: as for one.
+    """
+    return list(dict.fromkeys(parse_target(text) for text in texts))

@@ -62,6 +62,15 @@ def test_targets_come_from_the_environment_too(tmp_path: Path, monkeypatch: pyte
     assert steps_shown(run.path) == [1]
 
 
+@pytest.mark.parametrize("to", ["memory:offline", ["memory:offline", "memory:offline"], ("memory:offline",)])
+def test_a_target_may_be_named_in_any_form_and_counts_once(tmp_path: Path, to: str | list[str]) -> None:
+    with tb.start_run("demo", root=tmp_path, to=to) as run:
+        assert len(relays(run.path)) == 1
+        run.log({"train/loss": 1.0}, step=1)
+
+    assert steps_shown(run.path) == [1]
+
+
 @pytest.mark.parametrize(
     ("target", "error", "told"),
     [

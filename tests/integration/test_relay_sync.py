@@ -22,6 +22,7 @@ from trackbridge.journal.paths import run_folder
 from trackbridge.relay.lock import held
 from trackbridge.relay.standing import standing
 from trackbridge.relay.sync import Synced
+from trackbridge.testing.journals import ToldJournal
 
 __all__ = ["odd", "train"]  # fixtures
 Train = Callable[..., Training]
@@ -115,6 +116,28 @@ def test_a_run_in_the_hands_of_a_live_relay_is_left_to_it(tmp_path: Path, train:
 
     assert (report.is_complete, [one.outcome for one in report.synced]) == (False, ["held elsewhere"])
     assert shown(training.folder).ending.status == "killed"
+
+
+def test_two_syncs_at_once_deliver_every_run_once(tmp_path: Path) -> None:
+    folders = [folder_of(tmp_path, record(tmp_path, f"run {number}")) for number in range(8)]
+    both = [subprocess.Popen(command("sync", tmp_path, "--to", TARGET), stdout=subprocess.DEVNULL) for _ in range(2)]
+    for process in both:
+        process.wait(timeout=60)
+
+    assert tb.sync(tmp_path, to=[TARGET]).is_complete
+    for folder in folders:
+        assert steps_shown(folder) == list(range(1, 41))
+        assert standing(folder, TARGET).cursor.next_row == len(shown(folder).rows)
+
+
+def test_a_run_whose_machine_was_lost_is_closed_as_lost_from_another(tmp_path: Path) -> None:
+    journal = ToldJournal(host="elsewhere", pid=1).start().log(1, {"train/loss": 1.0})
+    folder = journal.write(tmp_path).parent
+
+    report = tb.sync(tmp_path, to=[TARGET])
+
+    assert [one.outcome for one in report.synced] == ["delivered"]
+    assert shown(folder).ending.status == "lost"
 
 
 def test_no_target_and_an_unknown_one_are_told_at_once(tmp_path: Path) -> None:

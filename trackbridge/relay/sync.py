@@ -16,7 +16,7 @@ from trackbridge.relay.standing import Standing, standing
 from trackbridge.settings import CheckpointUpload, load_settings
 from trackbridge.store.records import RunRecord
 from trackbridge.store.store import open_store
-from trackbridge.targets import parse_target
+from trackbridge.targets import parse_targets
 
 FOLLOW_EVERY_S = 5.0
 _GOES_ON: tuple[Outcome, ...] = ("caught up", "waiting", "held elsewhere")
@@ -74,8 +74,8 @@ def sync(
         MisuseError: no target at all.
         NotFoundError: a target that is not known, or no such root.
     """
-    settings = load_settings(root=root, to=None if to is None else tuple(to), upload_checkpoints=checkpoints)
-    targets = list(dict.fromkeys(parse_target(text) for text in settings.to))
+    settings = load_settings(root=root, to=to, upload_checkpoints=checkpoints)
+    targets = parse_targets(settings.to)
     if not targets:
         raise MisuseError("where to? pass to=['wandb'] or --to wandb, or set TRACKBRIDGE_TO")
     store = open_store(settings.root)

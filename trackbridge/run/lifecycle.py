@@ -27,7 +27,7 @@ from trackbridge.run.origin import Origin, agreed, find_origin
 from trackbridge.run.ranks import Rank, this_rank
 from trackbridge.run.run import Run
 from trackbridge.settings import load_settings
-from trackbridge.targets import parse_target
+from trackbridge.targets import parse_targets
 
 _open_runs: ContextVar[tuple[Run, ...]] = ContextVar("trackbridge_open_runs", default=())
 
@@ -70,8 +70,8 @@ def start_run(
         NotFoundError: a target that is not known.
         MissingDependencyError: system metrics were asked for, and psutil is not installed.
     """
-    settings = load_settings(root=root, strict=strict, to=None if to is None else tuple(to))
-    targets = [str(parse_target(text)) for text in settings.to]
+    settings = load_settings(root=root, strict=strict, to=to)
+    targets = [str(target) for target in parse_targets(settings.to)]
     if settings.system:
         check_sampler()
     description = _description(group, tags, notes)
