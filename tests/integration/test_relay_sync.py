@@ -201,12 +201,12 @@ def test_the_commands_tell_what_was_done_and_their_exit_codes_whether_all_is_wel
     assert "nothing was ever to be delivered" in before.out
     for said in (refused.out, status.out):
         assert "baseline at odd: odd takes no run without a key: set ODD_KEY" in said
-        assert "to go on: trackbridge sync --to odd" in said
+        assert f"to go on: trackbridge sync {root} --to odd" in said
     assert "memory:offline: 1 run delivered" in refused.out
     assert "odd: 1 run delivered" in mended.out
     told = {one["target"]: one for one in as_json}
     assert [told["odd"][key] for key in ("state", "delivered", "waiting", "mending_command")] == [
-        "refused", 0, standing(folder, "odd").cursor.next_row, "trackbridge sync --to odd",
+        "refused", 0, standing(folder, "odd").cursor.next_row, f"trackbridge sync {root} --to odd",
     ]  # fmt: skip
     assert (told[TARGET]["state"], told[TARGET]["waiting"], told[TARGET]["run_id"]) == ("delivered", 0, folder.name)
 

@@ -172,16 +172,26 @@ def _print_deliveries(console: Console, found: Sequence[tuple[RunRecord, Standin
 def _print_details(console: Console, found: Sequence[tuple[RunRecord, Standing]]) -> None:
     from trackbridge.cli import render
 
+    rejected: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+    failed: dict[tuple[str, str], list[str]] = {}
     for record, one in found:
         for note in one.cursor.rejections:
-            times = f" {note.count} times" if note.count > 1 else ""
-            told = f"{record.name} at {one.cursor.target}: {note.what} was not carried{times}: {note.reason}"
-            render.print_line(console, told, style="yellow")
-    for record, one in found:
+            rejected.setdefault((one.cursor.target, note.what, note.reason), []).append((record.name, note.count))
         if one.state in ("refused", "broken"):
-            render.print_line(console, f"{record.name} at {one.cursor.target}: {one.cursor.error}", style="bold red")
+            failed.setdefault((one.cursor.target, str(one.cursor.error)), []).append(record.name)
+    for (target, what, reason), times in rejected.items():
+        count = sum(one for _, one in times)
+        often = f" {count:,} times" if count > 1 else ""
+        told = f"{_names([name for name, _ in times])} at {target}: {what} was not carried{often}: {reason}"
+        render.print_line(console, told, style="yellow")
+    for (target, error), names in failed.items():
+        render.print_line(console, f"{_names(names)} at {target}: {error}", style="bold red")
     for command in sorted({one.mending_command for _, one in found if one.mending_command}):
         render.print_line(console, f"to go on: {command}", style="bold")
+
+
+def _names(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names):,} runs"
 
 
 def _as_json(record: RunRecord, one: Standing) -> dict[str, Any]:

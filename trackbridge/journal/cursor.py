@@ -8,6 +8,7 @@ have it. Whatever dies in between, the next relay hands over the very same rows 
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -106,6 +107,11 @@ def lock_file(run_folder: Path, target: str) -> Path:
     return cursor_file(run_folder, target).with_suffix(".lock")
 
 
+def sync_command(run_folder: Path, target: str) -> str:
+    """What a person runs to go on with a delivery."""
+    return f"trackbridge sync {shlex.quote(str(run_folder.resolve().parent.parent))} --to {target}"
+
+
 def load_cursor(run_folder: Path, target: str) -> Cursor:
     """The cursor as it was saved last, or a new one at the start of the run.
 
@@ -121,8 +127,8 @@ def load_cursor(run_folder: Path, target: str) -> Cursor:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DeliveryRefused(
             f"{path} is damaged ({error}), so nobody knows what {target} has: remove the file and run"
-            f" `trackbridge sync --to {target}`, which delivers the run from its first event on; a tracker that has"
-            " a row already keeps one of it"
+            f" `{sync_command(run_folder, target)}`, which delivers the run from its first event on; a tracker that"
+            " has a row already keeps one of it"
         ) from error
     if cursor.v > CURSOR_VERSION:
         raise DeliveryRefused(f"{path} has version {cursor.v}, newer than {CURSOR_VERSION}: update trackbridge")

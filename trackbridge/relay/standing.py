@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from trackbridge.errors import DeliveryRefused
-from trackbridge.journal.cursor import Cursor, load_cursor, lock_file, targets_of
+from trackbridge.journal.cursor import Cursor, load_cursor, lock_file, sync_command, targets_of
 from trackbridge.relay.feed import has_news
 from trackbridge.relay.lock import held
 
@@ -19,11 +19,13 @@ class Standing:
     """One delivery as it stands now.
 
     Attributes:
+        run_folder: the run.
         state: `delivering` and `waiting` (for a tracker that is away) while a relay is at work; `stopped` when none
             is, though not all is delivered; `refused` and `broken` until a person has mended what `cursor.error` says.
         waiting: how many events are written and not delivered.
     """
 
+    run_folder: Path
     cursor: Cursor
     state: StandingState
     waiting: int
@@ -31,7 +33,8 @@ class Standing:
     @property
     def mending_command(self) -> str | None:
         """What goes on with the delivery, once what `cursor.error` says is mended; None where nothing is to be done."""
-        return f"trackbridge sync --to {self.cursor.target}" if self.state in ("stopped", "refused", "broken") else None
+        is_still = self.state in ("stopped", "refused", "broken")
+        return sync_command(self.run_folder, self.cursor.target) if is_still else None
 
 
 def standings(run_folder: Path) -> list[Standing]:
@@ -45,9 +48,9 @@ def standing(run_folder: Path, target: str) -> Standing:
         cursor = load_cursor(run_folder, target)
     except DeliveryRefused as error:
         cursor = Cursor(target=target, state="refused", error=str(error))
-        return Standing(cursor, "refused", waiting=0)
+        return Standing(run_folder, cursor, "refused", waiting=0)
     state = _state(run_folder, cursor)
-    return Standing(cursor, state, 0 if state == "delivered" else cursor.events_waiting(run_folder))
+    return Standing(run_folder, cursor, state, 0 if state == "delivered" else cursor.events_waiting(run_folder))
 
 
 def is_delivered(run_folder: Path, cursor: Cursor) -> bool:

@@ -26,6 +26,7 @@ from trackbridge.journal.cursor import (
     events_after,
     load_cursor,
     save_cursor,
+    sync_command,
 )
 from trackbridge.settings import relay_environment
 
@@ -165,7 +166,7 @@ class _Delivery:
         told = f"{waiting} not at {self.target} yet{f' ({cursor.error})' if cursor.error else ''};"
         if is_going_on and not self.has_stopped():
             return f"{told} the relay goes on, and `trackbridge status` tells how far it is"
-        return f"{told} `trackbridge sync {self._run_folder.parent.parent} --to {self.target}` delivers the rest"
+        return f"{told} `{sync_command(self._run_folder, self.target)}` delivers the rest"
 
 
 class _Relay:
