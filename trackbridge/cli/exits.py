@@ -18,6 +18,8 @@ NOT_FOUND: Final = 3
 NOT_INSTALLED: Final = 4
 CANNOT_WRITE: Final = 5
 INTERRUPTED: Final = 130
+# 128 and the number of SIGPIPE, which ends other tools; Python ignores it, lest a lost connection end a program.
+READER_GONE: Final = 141
 
 _CODES: tuple[tuple[type[Exception], int], ...] = (
     (NotFoundError, NOT_FOUND),

@@ -7,6 +7,7 @@ Commands import what they need when they run, so that `--help` answers at once.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -14,7 +15,7 @@ import typer
 
 from trackbridge import __version__
 from trackbridge.cli import checking, comparing, delivering, finetune, following, listing, removing
-from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, exit_code
+from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, READER_GONE, exit_code
 from trackbridge.errors import TrackbridgeError
 
 # Old typer uses click, new typer has it inside: only this subclass of the wanted error is public in both.
@@ -61,21 +62,45 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and exit: an error trackbridge raises on purpose is one line and an exit code."""
     _write_what_the_terminal_can()
     try:
+        code = _call(arguments)
+        # There is none where the caller closed it: `trackbridge ls >&-`.
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _write_nowhere()
+        code = READER_GONE
+    sys.exit(code)
+
+
+def _call(arguments: list[str] | None) -> int:
+    try:
         code = app(arguments, prog_name="trackbridge", standalone_mode=False)
+    except SystemExit as stop:
+        # Click and rich both turn a pipe that nobody reads into an exit with code 1.
+        if isinstance(stop.__context__, BrokenPipeError):
+            raise stop.__context__ from None
+        raise
     except TrackbridgeError as error:
         from trackbridge.report.text import printable
 
         typer.echo(f"trackbridge: {printable(str(error))}", err=True)
-        sys.exit(exit_code(error))
+        return exit_code(error)
     except _UsageError as error:
         error.show()
-        sys.exit(MISUSE)
+        return MISUSE
     except typer.Abort as abort:
         # Ctrl-C arrives as the cause; without it, a question met the end of its input.
-        sys.exit(INTERRUPTED if isinstance(abort.__cause__, KeyboardInterrupt) else FOUND_PROBLEMS)
+        return INTERRUPTED if isinstance(abort.__cause__, KeyboardInterrupt) else FOUND_PROBLEMS
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    sys.exit(code if isinstance(code, int) else OK)
+        return INTERRUPTED
+    return code if isinstance(code, int) else OK
+
+
+def _write_nowhere() -> None:
+    # What is left in the buffers would be told as an error when the interpreter flushes them at its end.
+    with open(os.devnull, "wb") as nowhere:
+        for descriptor in (1, 2):
+            os.dup2(nowhere.fileno(), descriptor)
 
 
 def _write_what_the_terminal_can() -> None:
