@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from finetune_kit import trained
 
-from trackbridge.finetune.config import LocalData, parse_config
+from trackbridge.finetune.blocks.data import LocalData
+from trackbridge.finetune.config import parse_config
 from trackbridge.finetune.config_file import read_config_file
 from trackbridge.finetune.data import load_corpus
 from trackbridge.finetune.description import describe

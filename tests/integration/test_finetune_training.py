@@ -12,7 +12,7 @@ from finetune_kit import Trained, events_of, trained, write_learnable_data
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 
 from trackbridge.errors import PipelineConfigError
-from trackbridge.finetune.config import LocalData
+from trackbridge.finetune.blocks.data import LocalData
 from trackbridge.finetune.data import load_corpus
 from trackbridge.finetune.metrics import scores_of
 

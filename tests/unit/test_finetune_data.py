@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trackbridge.errors import DataError
-from trackbridge.finetune.config import BuiltinData, HubData, LocalData
+from trackbridge.finetune.blocks.data import BuiltinData, HubData, LocalData
 from trackbridge.finetune.data import Corpus, Examples, load_corpus
 from trackbridge.finetune.description import describe
 from trackbridge.finetune.labels import find_labels

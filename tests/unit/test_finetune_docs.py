@@ -11,19 +11,19 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from trackbridge.finetune import config as blocks
+from trackbridge.finetune.blocks import data, model, training
 from trackbridge.finetune.demo import demo_plan
 from trackbridge.finetune.plan import read_plan
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs" / "pipeline.md").read_text(encoding="utf-8")
 BLOCKS = {
-    "model": (blocks.PretrainedModel, blocks.BuiltinModel),
-    "data": (blocks.LocalData, blocks.HubData, blocks.BuiltinData),
-    "training": (blocks.Training,),
-    "evaluation": (blocks.Evaluation,),
-    "checkpoints": (blocks.Checkpoints,),
-    "seeds": (blocks.Seeds,),
+    "model": (model.PretrainedModel, model.BuiltinModel),
+    "data": (data.LocalData, data.HubData, data.BuiltinData),
+    "training": (training.Training,),
+    "evaluation": (training.Evaluation,),
+    "checkpoints": (training.Checkpoints,),
+    "seeds": (training.Seeds,),
 }
 
 
@@ -49,9 +49,9 @@ def test_every_key_of_a_block_is_shown_with_its_default(name: str) -> None:
 def defaults_of(block: type[BaseModel]) -> dict[str, Any]:
     """The defaults a page can show; epochs has its own because max_steps may replace it."""
     fields = {key: field.default for key, field in block.model_fields.items() if not field.is_required()}
-    special = {"epochs": 3, "folder": "."} if block in (blocks.Training, blocks.LocalData) else {}
+    special = {"epochs": 3, "folder": "."} if block in (training.Training, data.LocalData) else {}
     # the page shows a hub data set that exists, not the names a nameless one would have
-    skipped = {"subset", "text"} if block is blocks.HubData else set()
+    skipped = {"subset", "text"} if block is data.HubData else set()
     return {key: special.get(key, value) for key, value in fields.items() if key not in skipped}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trackbridge.errors import DataError, MissingDependencyError
-from trackbridge.finetune.config import BuiltinData, HubData, LocalData
+from trackbridge.finetune.blocks.data import BuiltinData, HubData, LocalData
 from trackbridge.finetune.grammar import sentences
 from trackbridge.finetune.rows import Row, read_delimited, read_json_lines
 

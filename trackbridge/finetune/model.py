@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from trackbridge.errors import PipelineConfigError
-from trackbridge.finetune.config import BuiltinModel, PretrainedModel
+from trackbridge.finetune.blocks.model import BuiltinModel, PretrainedModel
 from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.labels import Labels
 from trackbridge.run.seeds import derive
