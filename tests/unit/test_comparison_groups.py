@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from trackbridge.comparison.groups import replicate_groups, seeds_text
@@ -78,6 +80,40 @@ def test_groups_are_named_by_what_sets_them_apart() -> None:
     runs = [build_run(f"run-{lr}", config={"pipeline": {"training": {"lr": lr, "epochs": 3}}}) for lr in (2e-5, 5e-5)]
 
     assert [group.label for group in replicate_groups(runs)] == ["training.lr=2e-05", "training.lr=5e-05"]
+
+
+def of_study(variant: str, warmup: float) -> RunRecord:
+    study = {"name": "demo", "variant": variant}
+    return build_run(f"{variant} {warmup}", config={"pipeline": {"training": {"warmup": warmup}}, "study": study})
+
+
+def test_the_variants_of_a_study_are_called_as_the_study_calls_them() -> None:
+    groups = replicate_groups([of_study("no warmup", 0.0), of_study("no warmup", 0.0), of_study("warmup", 0.1)])
+
+    assert [group.label for group in groups] == ["no warmup", "warmup"]
+    assert [group.settings for group in groups] == [{"training.warmup": 0.0}, {"training.warmup": 0.1}]
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [of_study("same", 0.0), of_study("same", 0.1)],
+        [of_study("a", 0.0), of_study("b", 0.0), of_study("c", 0.1)],
+        [of_study("named", 0.0), of_study("", 0.1)],
+        [of_study("named", 0.0), build_run("apart", config={"pipeline": {"training": {"warmup": 0.1}}})],
+    ],
+    ids=["of two studies alike", "two for one setting", "one without a name", "one of no study"],
+)
+def test_variants_whose_names_do_not_tell_the_groups_apart_are_called_by_their_settings(runs: list[RunRecord]) -> None:
+    labels = [group.label for group in replicate_groups(runs)]
+
+    assert labels == ["training.warmup=0.0", "training.warmup=0.1"]
+
+
+def test_one_variant_alone_bears_the_name_of_its_study() -> None:
+    (group,) = replicate_groups([replace(of_study("warmup", 0.1), group="demo")] * 2)
+
+    assert group.label == "demo"
 
 
 def test_what_follows_from_the_written_config_is_not_in_the_name() -> None:

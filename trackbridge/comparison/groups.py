@@ -29,8 +29,8 @@ _WRITTEN_SCOPES = ("pipeline", "script")
 class ReplicateGroup:
     """Runs that are replicates of each other.
 
-    `key` is a digest of what they share; `label` names what sets the group apart from the others beside it;
-    `settings` has the keys and values the label is made of, all of them.
+    `key` is a digest of what they share; `label` is the name a study gave them, else what sets the group apart from
+    the others beside it; `settings` has the keys and values that do, all of them.
     """
 
     key: str
@@ -58,7 +58,7 @@ def replicate_groups(runs: Sequence[RunRecord]) -> tuple[ReplicateGroup, ...]:
         config_of.setdefault(key, config)
     keys = list(members)
     settings = _settings([config_of[key] for key in keys])
-    labels = _labels(keys, settings, fallback=_shared_name(runs))
+    labels = _variant_names(list(members.values())) or _labels(keys, settings, fallback=_shared_name(runs))
     return tuple(
         ReplicateGroup(key, label, tuple(members[key]), one)
         for key, label, one in zip(keys, labels, settings, strict=True)
@@ -123,6 +123,18 @@ def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
             depth += 1
         names[path] = dotted(path[-depth:])
     return names
+
+
+def _variant_names(groups: Sequence[Sequence[RunRecord]]) -> list[str]:
+    """What a study calls its variants, one name per group; nothing where names do not tell the groups apart."""
+    names = [{_variant_name(run) for run in runs} for runs in groups]
+    telling = {name for one in names if len(one) == 1 for name in one if name}
+    return [name for one in names for name in one] if len(telling) == len(names) > 1 else []
+
+
+def _variant_name(run: RunRecord) -> str:
+    name = run.config.get("study", {}).get("variant")
+    return name if isinstance(name, str) else ""
 
 
 def _labels(keys: Sequence[str], settings: Sequence[Mapping[str, Any]], *, fallback: str) -> list[str]:
