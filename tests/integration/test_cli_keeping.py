@@ -71,21 +71,71 @@ def test_a_flipped_bit_in_a_number_breaks_the_checksum(root: Path, capsys: Captu
     assert "checksum" in done.out
 
 
-def test_bytes_that_no_checksum_covers_are_told(root: Path, capsys: Capture) -> None:
+def without_its_end(file: Path) -> bytes:
+    """The journal as a kill leaves it: no `run_finished`, and no checksum after it."""
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:-2]))
+    return lines[-2]
+
+
+def test_bytes_of_a_killed_run_that_no_checksum_covers_are_told_and_are_no_problem(root: Path, capsys: Capture) -> None:
+    file = journal(root, record(root, "a"))
+    last_line = without_its_end(file)
+    with file.open("ab") as appended:
+        # A torn last line may still be in the making.
+        appended.write(last_line[:-10])
+
+    done = call(capsys, "doctor", "--json")
+
+    assert done.code == 0
+    assert json.loads(done.out)["n_unchecked_bytes"] == file.stat().st_size
+    assert "covered by none" in call(capsys, "doctor").out
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b'{"kind":"metrics_logged","seq":%d,"t":1,"step":1,"metrics":{"eval/mcc":1.0}}\n', b'{"kind":"metrics_lo'],
+    ids=["a whole line", "a torn line"],
+)
+def test_bytes_after_the_end_of_a_run_are_located(tail: bytes, root: Path, capsys: Capture) -> None:
+    file = journal(root, record(root, "a"))
+    whole = file.read_bytes()
+    n_lines = whole.count(b"\n")
+    file.write_bytes(whole + tail.replace(b"%d", b"%d" % n_lines))
+
+    done = call(capsys, "doctor", "--json")
+
+    (problem,) = json.loads(done.out)["problems"]
+    assert done.code == 1
+    assert (problem["line"], problem["offset"]) == (n_lines + 1, len(whole))
+    assert problem["reason"] == (
+        f"the run has ended, but no checksum covers the last {file.stat().st_size - len(whole)} bytes"
+    )
+
+
+def test_an_end_without_its_checksum_is_located(root: Path, capsys: Capture) -> None:
     file = journal(root, record(root, "a"))
     whole = file.read_bytes()
     file.write_bytes(whole[:-10])
 
-    done = call(capsys, "doctor", "--json")
+    (problem,) = json.loads(call(capsys, "doctor", "--json").out)["problems"]
 
-    # A torn last line may still be in the making, and so does not count as a problem.
-    assert done.code == 0
-    assert json.loads(done.out)["n_unchecked_bytes"] == len(whole) - 10
-    assert "covered by none" in call(capsys, "doctor").out
+    assert (problem["line"], problem["offset"]) == (1, 0)
+
+
+def test_damage_after_the_end_of_a_run_is_told_once(root: Path, capsys: Capture) -> None:
+    file = journal(root, record(root, "a"))
+    with file.open("ab") as appended:
+        appended.write(b"\0" * 100 + b"\n")
+
+    (problem,) = json.loads(call(capsys, "doctor", "--json").out)["problems"]
+
+    assert "damaged line" in problem["reason"]
 
 
 def test_events_that_were_never_written_are_a_problem(root: Path, capsys: Capture) -> None:
     file = journal(root, record(root, "a"))
+    without_its_end(file)
     n_events = file.read_bytes().count(b"\n")
     lost = EventsDropped(seq=n_events, t=0, counts={"metrics_logged": 3}, reason="no space left on device", since_t=0)
     with file.open("ab") as appended:
