@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -103,6 +103,16 @@ def launcher_rank() -> tuple[int, int]:
 def relay_environment() -> dict[str, str]:
     """The environment for a relay: without the variables that would tie it to this process's own trackers or rank."""
     return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_RELAYS}
+
+
+def variables_named(is_meant: Callable[[str], bool]) -> list[str]:
+    """What the environment variables with such names hold; not those that hold the path of a file or folder."""
+    # PWD, GOOGLE_APPLICATION_CREDENTIALS: whoever hides credentials must not hide every path below these.
+    return [
+        value
+        for name, value in os.environ.items()
+        if is_meant(name) and not (os.path.isabs(value) and os.path.exists(value))
+    ]
 
 
 @contextmanager

@@ -260,6 +260,39 @@ def test_what_is_printed_in_a_relay_stays_in_its_log_without_secrets(
     assert [path for path in written if b"0dd-k3y-0123456789" in path.read_bytes()] == []
 
 
+# As a careless training would: the key is in the config, on the command line, in the notes and in the last words.
+CARELESS = """
+import os, sys
+import trackbridge as tb
+
+key = os.environ["COMET_API_KEY"]
+with tb.start_run("demo", root=sys.argv[1], to=["memory:offline", "tensorboard", "odd"],
+                  config={"comet": {"api_key": key, "lr": 2e-5}}) as run:
+    run.log({"train/loss": 1.0}, step=1)
+    raise RuntimeError(f"403 for https://tracker.example/?key={key} in {os.getcwd()}")
+"""
+
+
+def test_a_key_in_config_arguments_and_last_words_reaches_no_file_and_no_tracker(
+    tmp_path: Path, odd: OddTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "kYpT0p5ecret25charactersX"
+    monkeypatch.setenv("COMET_API_KEY", key)
+    monkeypatch.setenv("ODD_KEY", key)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", CARELESS, str(tmp_path / "runs"), "--api-key", key], capture_output=True, text=True
+    )
+
+    (folder,) = run_folders(tmp_path / "runs")
+    until(lambda: not relays(folder), within_s=20, what="the end of the relays")
+    assert done.returncode == 1
+    assert [path for path in folder.rglob("*") if path.is_file() and key.encode() in path.read_bytes()] == []
+    assert shown(folder).ending.error == (
+        f"RuntimeError: 403 for https://tracker.example/?key=***masked*** in {tmp_path}"
+    )
+
+
 def test_the_relay_has_no_variables_that_tie_it_to_the_training(
     tmp_path: Path, odd: OddTracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

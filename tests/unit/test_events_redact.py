@@ -76,7 +76,8 @@ def test_a_known_shape_is_masked_wherever_it_stands(secret: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "bert-base-uncased", "hf_internal", "sk-learn", "risk-averse-and-very-long-name-of-a-model", "ghp_short",
+        "bert-base-uncased", "hf_internal", "sk-learn", "runs/sk-learn-pipeline-with-2-layers", "ghp_short",
+        "risk-averse-and-very-long-name-of-a-model",
         "https://huggingface.co/bert-base-uncased", "http://localhost:8080/x", "git@github.com:a/b.git",
         "user@host:path", "2024-01-01T10:00:00", "file:///data/cola:v1@train", "eyJ is how base64 of JSON begins",
     ],

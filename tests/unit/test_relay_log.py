@@ -68,3 +68,13 @@ def test_the_values_of_secret_variables_are_masked_wherever_they_stand(
 
 def test_what_has_the_shape_of_a_credential_is_masked_without_a_variable() -> None:
     assert masked("https://me:pa55word@host hf_abcdefghijklmnopqrstuvwx") == "https://me:***masked***@host ***masked***"
+
+
+def test_a_variable_that_names_a_file_or_folder_hides_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "credentials.json"
+    file.write_text("{}")
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    monkeypatch.setenv("SSH_KEY", f"{tmp_path}/{'0' * 5000}")
+
+    assert masked(f"the run is in {tmp_path}/runs, as {file} says") == f"the run is in {tmp_path}/runs, as {file} says"

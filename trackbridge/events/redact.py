@@ -24,10 +24,12 @@ _TOKEN_QUALIFIERS = frozenset(
     " neptune github".split()
 )
 _VALUE_SHAPES = re.compile(
-    r"\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bsk-[A-Za-z0-9_-]{20,}"
+    r"\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
+    r"|\bsk-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{20,}"
     r"|\bAKIA[A-Z0-9]{16}\b|\bxox[abpr]-[A-Za-z0-9-]{10,}|\bglpat-[\w-]{20,}|\bwandb_v\d_\w{20,}"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*"
 )
+_SHORTEST_SECRET = 8
 _TOKEN_ALONE = re.compile(r"(?i)(?:^|[./])[^a-z./]*token$")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)(?=@)")
 _OPTION = re.compile(r"--?([A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
@@ -47,8 +49,16 @@ def is_secret_name(name: str) -> bool:
     return words[-1] in _SECRET_WORDS
 
 
-def mask_text(text: str) -> str:
-    """The text with anything in the shape of a known credential replaced."""
+def is_secret_variable(name: str) -> bool:
+    """True when an environment variable of this name likely holds a credential."""
+    return is_secret_name(name) or name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD"))
+
+
+def mask_text(text: str, *, secrets: Sequence[str] = ()) -> str:
+    """The text with these secrets, and anything in the shape of a known credential, replaced."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, MASK)
     return _URL_PASSWORD.sub(rf"\1:{MASK}", _VALUE_SHAPES.sub(MASK, text))
 
 

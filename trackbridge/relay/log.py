@@ -15,26 +15,18 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from trackbridge.events.redact import MASK, is_secret_name, mask_text
+from trackbridge.events.redact import is_secret_variable, mask_text
 from trackbridge.journal.cursor import delivery_folder
-from trackbridge.settings import relay_environment
+from trackbridge.settings import variables_named
 
 LOG_NAME = "relay.log"
 MAX_LOG_BYTES = 8 << 20
-_SHORTEST_SECRET = 8
 _FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"
 
 
 def masked(text: str) -> str:
     """The text without credentials: those in this process's environment, and whatever has the shape of one."""
-    for name, value in relay_environment().items():
-        if len(value) >= _SHORTEST_SECRET and _names_a_secret(name):
-            text = text.replace(value, MASK)
-    return mask_text(text)
-
-
-def _names_a_secret(name: str) -> bool:
-    return is_secret_name(name) or name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD"))
+    return mask_text(text, secrets=variables_named(is_secret_variable))
 
 
 class RelayLog:

@@ -29,7 +29,7 @@ from trackbridge.events.models import (
     TagsSet,
 )
 from trackbridge.events.names import check_metric_name, check_scope
-from trackbridge.events.redact import mask_text, mask_value
+from trackbridge.events.redact import is_secret_variable, mask_text, mask_value
 from trackbridge.events.values import (
     as_json_object,
     as_label,
@@ -47,6 +47,7 @@ from trackbridge.run.companion import Companion
 from trackbridge.run.media import Media, as_media
 from trackbridge.run.nowhere import Journal, Nowhere
 from trackbridge.run.seeds import Seeds
+from trackbridge.settings import variables_named
 
 _MAX_TRACEBACK = 20_000
 
@@ -310,8 +311,8 @@ class Run:
             RunFinished,
             status=status,
             exit_code=exit_code,
-            error=None if error is None else mask_text(clean_text(error))[:_MAX_TRACEBACK],
-            traceback=None if traceback is None else mask_text(clean_text(traceback))[-_MAX_TRACEBACK:],
+            error=None if error is None else _without_secrets(error)[:_MAX_TRACEBACK],
+            traceback=None if traceback is None else _without_secrets(traceback)[-_MAX_TRACEBACK:],
         )
         if self.companion is not None:
             self.companion.see_off()
@@ -322,6 +323,11 @@ class Run:
                 f"run {self.name!r} has ended, so {verb} records nothing: log before finish(), or continue it with"
                 f" start_run({self.project!r}, run_id={self.run_id!r})"
             )
+
+
+def _without_secrets(text: str) -> str:
+    # An exception may quote the address or header that a key was sent in.
+    return mask_text(clean_text(text), secrets=variables_named(is_secret_variable))
 
 
 def _described(error: BaseException) -> str:
