@@ -133,7 +133,8 @@ def trained(
 
 
 def events_of(run_folder: Path, kind: str) -> list[dict[str, Any]]:
-    """The events of one kind in all journals of a run."""
+    """The events of one kind in all journals of a run; a line that is being written is not there yet."""
     journals = sorted(run_folder.glob("journal-*.jsonl"))
-    lines = [json.loads(line) for journal in journals for line in journal.read_text(encoding="utf-8").splitlines()]
+    whole = [line for journal in journals for line in journal.read_text(encoding="utf-8").split("\n")[:-1]]
+    lines = [json.loads(line) for line in whole]
     return [line for line in lines if line["kind"] == kind]

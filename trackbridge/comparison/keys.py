@@ -33,6 +33,8 @@ _VOLATILE_KEYS = frozenset(
 _VOLATILE_PATHS = (
     # What the pipeline writes about the study a run belongs to; a variant's effect is in the other keys.
     ("study",),
+    # Which run a training builds on; what that run was told stands in the scope `pipeline`.
+    ("lineage",),
     ("environment", "host", "name"),
     ("environment", "command"),
     ("environment", "python", "executable"),

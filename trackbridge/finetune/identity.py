@@ -1,4 +1,4 @@
-"""When two trainings are the same one: equal config, seeds and data, as the journals tell, not a note beside them."""
+"""When two trainings are the same: equal config, seeds, data and origins, as the journals tell, not a note beside them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import ValidationError
+
 from trackbridge.errors import PipelineConfigError
-from trackbridge.finetune.config import PipelineConfig, parse_config
-from trackbridge.finetune.data import Corpus
+from trackbridge.finetune.config import PipelineConfig, PretrainingConfig, parse_config
+from trackbridge.finetune.origins import Origin, Role, TrainingConfig
 from trackbridge.store.records import RunRecord
 
 
-def planned_identity(config: PipelineConfig, corpus: Corpus) -> str:
-    """What tells this training from every other: all of its config, its seeds, and the digests of its data."""
-    digests = {name: examples.sha256 for name, examples in corpus.evals.items()}
-    return _identity(config, {"train": corpus.train.sha256, **{f"eval_{name}": d for name, d in digests.items()}})
+def planned_identity(config: TrainingConfig, digests: Mapping[str, str], origins: Mapping[Role, Origin]) -> str:
+    """What tells this training from every other: its config and seeds, and the digests of its data and origins."""
+    return _identity(config, digests, {role: origin.sha256 for role, origin in origins.items()})
 
 
 def recorded_identity(record: RunRecord) -> str | None:
@@ -24,13 +25,24 @@ def recorded_identity(record: RunRecord) -> str | None:
     seeds = {name: seed for name, seed in asdict(record.seeds).items() if name != "all"}
     try:
         # parsed again, so that a key which a later version adds has its default in older runs
-        config = parse_config({**record.config["pipeline"], "seeds": seeds})
+        config = _parsed({**record.config["pipeline"], "seeds": seeds})
         digests = {name: described["sha256"] for name, described in record.config["data"].items()}
-    except (PipelineConfigError, KeyError, TypeError):
+        origins = {role: origin["sha256"] for role, origin in record.config.get("lineage", {}).items()}
+    except (PipelineConfigError, ValidationError, KeyError, TypeError):
         return None
-    return _identity(config, digests)
+    return _identity(config, digests, origins)
 
 
-def _identity(config: PipelineConfig, digests: Mapping[str, Any]) -> str:
-    seeds = config.seeds.model_dump()
-    return json.dumps({"config": config.recorded(), "seeds": seeds, "data": dict(digests)}, sort_keys=True)
+def _parsed(given: Mapping[str, Any]) -> TrainingConfig:
+    return parse_config(given) if "data" in given else PretrainingConfig.model_validate(given)
+
+
+def _identity(config: TrainingConfig, digests: Mapping[str, Any], origins: Mapping[Any, Any]) -> str:
+    told = {
+        "kind": "fine-tuning" if isinstance(config, PipelineConfig) else "pre-training",
+        "config": config.recorded(),
+        "seeds": config.seeds.model_dump(),
+        "data": dict(digests),
+        "origins": dict(origins),
+    }
+    return json.dumps(told, sort_keys=True)

@@ -29,9 +29,14 @@ _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def load_model(
-    model: PretrainedModel | BuiltinModel, *, corpus: Corpus, labels: Labels, init_seed: int
+    model: PretrainedModel | BuiltinModel,
+    *,
+    corpus: Corpus,
+    labels: Labels,
+    init_seed: int,
+    tokenizer_from: Path | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A classifier (or regressor) for these labels and its tokenizer.
+    """A classifier (or regressor) for these labels and its tokenizer, which may be that of an earlier stage.
 
     Weights that no checkpoint provides, which is all of them for the built-in model and the head for the
     others, are drawn from a random stream of their own that `init_seed` alone decides.
@@ -40,7 +45,11 @@ def load_model(
         PipelineConfigError: the model cannot be loaded, or has no dropout to set.
     """
     if isinstance(model, BuiltinModel):
-        return _tiny_bert(model, corpus, labels, init_seed)
+        if tokenizer_from is None:
+            tokenizer = word_tokenizer(_training_texts(corpus), max_length=model.max_length)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(tokenizer_from)
+        return _tiny_bert(model, tokenizer, labels, init_seed), tokenizer
     return _pretrained(model, labels, init_seed)
 
 
@@ -65,9 +74,8 @@ def _pretrained(
 
 
 def _tiny_bert(
-    model: BuiltinModel, corpus: Corpus, labels: Labels, init_seed: int
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    tokenizer = word_tokenizer(_training_texts(corpus), max_length=model.max_length)
+    model: BuiltinModel, tokenizer: PreTrainedTokenizerBase, labels: Labels, init_seed: int
+) -> PreTrainedModel:
     config = BertConfig(
         vocab_size=len(tokenizer),
         num_hidden_layers=model.layers,
@@ -82,7 +90,7 @@ def _tiny_bert(
         **_head_of(labels),
     )
     torch.manual_seed(derive("init", init_seed))
-    return BertForSequenceClassification(config), tokenizer
+    return BertForSequenceClassification(config)
 
 
 def word_tokenizer(texts: Iterable[str], *, max_length: int) -> PreTrainedTokenizerFast:

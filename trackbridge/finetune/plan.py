@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from trackbridge.errors import PipelineConfigError
-from trackbridge.finetune.config import PipelineConfig, StudyConfig, Variant, parse_config
+from trackbridge.finetune.config import StudyConfig, Variant, parse_config
 from trackbridge.finetune.config_errors import explain
 from trackbridge.finetune.config_file import read_config_file
+from trackbridge.finetune.origins import TrainingConfig
 from trackbridge.finetune.overrides import with_overrides
 
 SeedRecord = dict[str, Any]
@@ -24,11 +25,21 @@ SeedRecord = dict[str, Any]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training of a study: its variant's name (empty when there are no variants) and whole config."""
+    """One training of a study, or a stage before one: its variant's name (empty for none), its name and whole config.
+
+    `group` is the study it belongs to; stages are in a group of their own, which the study's runs share.
+    """
 
     variant: str
     name: str
-    config: PipelineConfig
+    config: TrainingConfig
+    group: str
+    is_stage: bool = False
+
+    def stage(self, config: TrainingConfig) -> PlannedRun:
+        """A training that this one builds on."""
+        group = self.group if self.is_stage else f"{self.group} stages"
+        return PlannedRun("", config.name or "stage", config, group, is_stage=True)
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ def make_plan(given: Mapping[str, Any], *, source: str = "config") -> Plan:
     projects = sorted({run.config.project for run in runs})
     if len(projects) > 1:
         raise PipelineConfigError(f"{source}: a study has one project, not {', '.join(projects)}")
-    return Plan(first.project, first.name or "study", tuple(runs))
+    return Plan(first.project, runs[0].group, tuple(runs))
 
 
 def _variants(given: Mapping[str, Any], source: str) -> list[Variant]:
@@ -116,7 +127,7 @@ def _planned(
     config = parse_config(with_overrides({**base, "seeds": seeds}, variant.set), source=where)
     told = [f"{name.removesuffix('_seed')} {seeds[name]}" for name in varying if name in seeds]
     label = " ".join(part for part in (variant.name, *told) if part)
-    return PlannedRun(variant.name, label or config.name or "run", config)
+    return PlannedRun(variant.name, label or config.name or "run", config, group=config.name or "study")
 
 
 def _refuse_twins(runs: list[PlannedRun], source: str) -> None:

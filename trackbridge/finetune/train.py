@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from transformers import DataCollatorWithPadding, EvalPrediction, TrainerCallback
 
@@ -16,8 +17,11 @@ from trackbridge.finetune.description import describe
 from trackbridge.finetune.encoding import encode_corpus
 from trackbridge.finetune.labels import find_labels
 from trackbridge.finetune.metrics import scores_of
-from trackbridge.finetune.model import load_model
+from trackbridge.finetune.origins import Origin, Role
+from trackbridge.finetune.preparation import prepare_model
 from trackbridge.finetune.seeding import DropoutSeed
+from trackbridge.finetune.techniques.pseudo_labels import with_pseudo_labels
+from trackbridge.finetune.text import Texts
 from trackbridge.finetune.trainer import PipelineTrainer, cpu_threads, training_arguments
 from trackbridge.integrations.transformers import TrackingCallback
 from trackbridge.run.run import Run
@@ -42,10 +46,14 @@ def train(
     corpus: Corpus,
     run: Run,
     *,
+    unlabelled: Texts | None = None,
+    origins: Mapping[Role, Origin] = MappingProxyType({}),
     resume_from: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainingResult:
     """Train as the config says, recorded in `run`; `resume_from` is a checkpoint of the same config.
+
+    `unlabelled` texts and `origins`, the trainings this one builds on, are given where the config asks for them.
 
     Checkpoints are written below the run's folder. When the training is over the best weights are kept as a
     checkpoint of the run, and what only a resume needs is removed.
@@ -55,11 +63,17 @@ def train(
         PipelineConfigError: the model cannot be loaded.
     """
     with cpu_threads(config.training.threads):
-        return _train(config, corpus, run, resume_from, callbacks)
+        return _train(config, corpus, run, unlabelled, origins, resume_from, callbacks)
 
 
 def _train(
-    config: PipelineConfig, corpus: Corpus, run: Run, resume_from: Path | None, callbacks: Sequence[TrainerCallback]
+    config: PipelineConfig,
+    corpus: Corpus,
+    run: Run,
+    unlabelled: Texts | None,
+    origins: Mapping[Role, Origin],
+    resume_from: Path | None,
+    callbacks: Sequence[TrainerCallback],
 ) -> TrainingResult:
     labels = find_labels(corpus.train, is_regression=config.is_regression)
     seeds = Seeds(init=config.seeds.init, data=config.seeds.data, dropout=config.seeds.dropout)
@@ -68,7 +82,9 @@ def _train(
     run.log_config(describe(corpus, labels), scope="data")
     run.log_seeds(seeds)
 
-    model, tokenizer = load_model(config.model, corpus=corpus, labels=labels, init_seed=config.seeds.init)
+    if config.pseudo_labels and unlabelled:
+        corpus = with_pseudo_labels(corpus, unlabelled, origins["labels"], labels, config.pseudo_labels, run)
+    model, tokenizer = prepare_model(config, corpus, labels, run, begin_with=origins.get("weights"))
     train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
     prefixes = eval_prefixes(corpus)
     # Said at the start, so that a run which is still going, or never ends, is listed by it too.

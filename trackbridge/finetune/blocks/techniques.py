@@ -25,7 +25,7 @@ class Reinit(Block):
 
 
 class LayerwiseDecay(Block):
-    """The head and the pooler learn at `training.learning_rate`, each layer at `factor` times the rate of the one above."""
+    """The head and the pooler learn at the full rate, and each layer at `factor` times the rate of the one above it."""
 
     factor: float = Field(default=0.95, gt=0, le=1)
 

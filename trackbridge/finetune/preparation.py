@@ -1,0 +1,47 @@
+"""The model a training begins with: loaded, given an earlier stage's weights, and changed as the techniques ask."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from trackbridge.finetune.config import PipelineConfig
+from trackbridge.finetune.data import Corpus
+from trackbridge.finetune.labels import Labels
+from trackbridge.finetune.model import load_model
+from trackbridge.finetune.origins import Origin
+from trackbridge.finetune.techniques.carrying import carry_weights
+from trackbridge.finetune.techniques.freezing import freeze
+from trackbridge.finetune.techniques.lora import with_lora
+from trackbridge.finetune.techniques.reinit import reinitialise
+from trackbridge.run.run import Run
+
+
+def prepare_model(
+    config: PipelineConfig, corpus: Corpus, labels: Labels, run: Run, *, begin_with: Origin | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The classifier as it is before the first update, and its tokenizer, which is that of the stage before.
+
+    The order matters: what is carried over may be re-initialised, and only then is it known what learns.
+
+    Raises:
+        PipelineConfigError: the model cannot be loaded, or a technique does not fit it.
+    """
+    init_seed = config.seeds.init
+    model, tokenizer = load_model(
+        config.model,
+        corpus=corpus,
+        labels=labels,
+        init_seed=init_seed,
+        tokenizer_from=begin_with.weights if begin_with else None,
+    )
+    if begin_with:
+        layers = config.intermediate[-1].carry_layers if config.intermediate else None
+        carried = carry_weights(model, begin_with.weights, layers=layers)
+        run.log_config({"weights": {"carried": list(carried.carried), "kept": list(carried.kept)}}, scope="lineage")
+    if config.reinit:
+        reinitialise(model, config.reinit.layers, init_seed=init_seed)
+    if config.lora:
+        model = with_lora(model, config.lora, init_seed=init_seed)
+    if config.freezing:
+        freeze(model, config.freezing.trained_layers)
+    return model, tokenizer
