@@ -14,8 +14,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import psutil
+from tensorboard_kit import LogFolder
 
 from trackbridge.events.models import MetricsLogged
 from trackbridge.journal.paths import run_folders
@@ -23,10 +25,12 @@ from trackbridge.relay.standing import standing
 from trackbridge.testing.fake_comet import FakeComet
 from trackbridge.testing.fake_neptune import FakeNeptune
 from trackbridge.testing.fake_wandb import FakeWandb
-from trackbridge.testing.seen import OnlineTracker, SeenPoint
+from trackbridge.testing.seen import OnlineTracker, SeenPoint, SeenRun, Tracker
 from trackbridge.testing.written import all_events
 
 VENDORS = ("wandb", "comet", "neptune", "mlflow")
+"""Those with a server."""
+
 DELIVERED_WITHIN_S = 180.0
 TIME_TOLERANCE_NS = 1_000_000
 
@@ -53,18 +57,39 @@ with tb.start_run("demo", root=root, to=[target]) as run:
 
 @dataclass(frozen=True)
 class Vendor:
-    """A tracker's server on this machine, and the variables that lead to it."""
+    """A tracker on this machine, and the variables that lead to it."""
 
     name: str
-    server: OnlineTracker
+    tracker: Tracker
     environment: dict[str, str]
+
+    @property
+    def server(self) -> OnlineTracker:
+        """The tracker with its switches; a log folder has none."""
+        return cast(OnlineTracker, self.tracker)
+
+
+class LogFolders:
+    """The TensorBoard log folders of all runs below a root."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def run_ids(self) -> list[str]:
+        return [run_id for logs in self._root.glob("*/*/offline/tensorboard") for run_id in LogFolder(logs).run_ids()]
+
+    def seen(self, run_id: str) -> SeenRun:
+        (logs,) = self._root.glob(f"*/{run_id}/offline/tensorboard")
+        return LogFolder(logs).seen(run_id)
 
 
 @contextmanager
 def vendor(name: str, folder: Path) -> Iterator[Vendor]:
-    """A server of its own; `folder` is for one that needs a database."""
+    """A tracker of its own; `folder` is for a database, and holds the runs in `runs`."""
     with ExitStack() as stack:
-        if name == "mlflow":
+        if name == "tensorboard":
+            yield Vendor(name, LogFolders(folder / "runs"), {})
+        elif name == "mlflow":
             from mlflow_kit import MlflowPages, MlflowProxy, mlflow_server
 
             proxy = stack.enter_context(MlflowProxy(MlflowPages(stack.enter_context(mlflow_server(folder)))))
@@ -73,8 +98,9 @@ def vendor(name: str, folder: Path) -> Iterator[Vendor]:
             wandb = stack.enter_context(FakeWandb())
             yield Vendor(name, wandb, wandb.environment)
         else:
-            server = stack.enter_context({"comet": FakeComet, "neptune": FakeNeptune}[name]())
-            yield Vendor(name, server, server.environment())
+            fake: FakeComet | FakeNeptune = FakeComet() if name == "comet" else FakeNeptune()
+            stack.enter_context(fake)
+            yield Vendor(name, fake, fake.environment())
 
 
 class Faulty:
@@ -151,7 +177,7 @@ def relay_killed(run: Faulty) -> None:
 def training_killed(run: Faulty) -> None:
     """The training is killed in the middle."""
     training = run.start(pause_s=0.003)
-    time.sleep(run.dice.uniform(1.0, 5.0))
+    time.sleep(run.dice.uniform(0.1, 0.6) * run.steps * 0.003)
     training.kill()
     training.wait()
 
@@ -187,7 +213,7 @@ def refuses_for_a_while(run: Faulty) -> None:
 def all_stopped(run: Faulty) -> None:
     """Training and relay are killed at once; later somebody syncs, twice over."""
     training = run.start(pause_s=0.003)
-    time.sleep(run.dice.uniform(1.0, 5.0))
+    time.sleep(run.dice.uniform(0.1, 0.6) * run.steps * 0.003)
     training.kill()
     run.kill_relay()
     training.wait()
@@ -203,13 +229,17 @@ FAULTS: dict[str, Callable[[Faulty], None]] = {
     "server refuses for a while": refuses_for_a_while,
     "both killed, two syncs": all_stopped,
 }
+WITHOUT_A_SERVER = ("relay killed", "training killed", "both killed, two syncs")
 _GONE = ("failed", "killed", "lost")
 STATUS_AFTER = {"training killed": _GONE, "both killed, two syncs": _GONE}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was logged and what is at the server, in points; the last four should be zero."""
+    """What was logged and what is at the server, in points; the four in between should be zero.
+
+    A point with another value is a missing one.
+    """
 
     logged: int
     at_server: int
@@ -228,25 +258,23 @@ class Outcome:
 def outcome_of(run: Faulty) -> Outcome:
     """Compare journals and server."""
     logged = {
-        (name, event.step): event.t
+        (name, event.step, value): event.t
         for event in all_events(run.folder)
         if isinstance(event, MetricsLogged)
-        for name in event.metrics
+        for name, value in event.metrics.items()
         if name.startswith("train/")
     }
-    seen = run.vendor.server.seen(run.folder.name)
+    seen = run.vendor.tracker.seen(run.folder.name)
     points = [point for point in seen.points if point.metric.startswith("train/")]
-    times = Counter((point.metric, point.step) for point in points)
+    there = Counter((point.metric, point.step) for point in points)
+    times = {(point.metric, point.step, point.value): point.time_ns or 0 for point in points}
     return Outcome(
         logged=len(logged),
         at_server=len(points),
         missing=len(logged.keys() - times.keys()),
-        duplicated=sum(times.values()) - len(times),
-        out_of_order=sum(_disorder(points, name) for name in {name for name, _ in logged}),
-        wrong_time=sum(
-            abs((point.time_ns or 0) - logged.get((point.metric, point.step), 0)) > TIME_TOLERANCE_NS
-            for point in points
-        ),
+        duplicated=len(points) - len(there),
+        out_of_order=sum(_disorder(points, name) for name in {name for name, *_ in logged}),
+        wrong_time=sum(abs(times[key] - t) > TIME_TOLERANCE_NS for key, t in logged.items() if key in times),
         status=seen.status,
     )
 
