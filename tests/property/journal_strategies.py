@@ -100,8 +100,8 @@ def write_journal(folder: Path, written: Iterable[Entry], *, syncs_after: int = 
     """A closed journal of these entries; with an integrity line in the middle, after so many, where asked."""
     writer = JournalWriter(folder, IDENTITY)
     for number, (kind, fields) in enumerate(written, start=1):
-        if kind is MetricsLogged and fields["epoch"] is None and all(map(math.isfinite, fields["metrics"].values())):
-            assert writer.append_finite(fields["step"], fields["metrics"])
+        if kind is MetricsLogged and all(map(math.isfinite, (fields["epoch"] or 0.0, *fields["metrics"].values()))):
+            assert writer.append_finite(fields["step"], fields["metrics"], fields["epoch"])
         else:
             assert writer.append(kind, **fields)
         if number == syncs_after:

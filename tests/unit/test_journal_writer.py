@@ -50,6 +50,8 @@ def test_a_line_is_in_the_file_when_the_call_returns(tmp_path: Path) -> None:
     for step in range(3):
         assert writer.append_finite(step, {"loss": 0.5})
         assert writer.path.read_bytes().endswith(b'"step":%d,"metrics":{"loss":0.5}}\n' % step)
+    assert writer.append_finite(3, {"loss": 0.5}, 0.25)
+    assert writer.path.read_bytes().endswith(b'"step":3,"metrics":{"loss":0.5},"epoch":0.25}\n')
     assert writer.append(TagsSet, tags=["a"])
     assert writer.path.read_bytes().endswith(b'"tags":["a"]}\n')
     writer.close()

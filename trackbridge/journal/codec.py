@@ -64,9 +64,9 @@ def encode(event: KnownEvent) -> bytes:
     return _encode(event) + b"\n"
 
 
-def encode_finite(seq: int, t: int, step: int, metrics: dict[str, float]) -> bytes:
-    """A `metrics_logged` line of finite metrics: what is written at every step, so nothing is looked up."""
-    return _encode(MetricsLogged(seq=seq, t=t, step=step, metrics=metrics)) + b"\n"
+def encode_finite(seq: int, t: int, step: int, metrics: dict[str, float], epoch: float | None = None) -> bytes:
+    """A `metrics_logged` line of finite numbers: what is written at every step, so nothing is looked up."""
+    return _encode(MetricsLogged(seq=seq, t=t, step=step, metrics=metrics, epoch=epoch)) + b"\n"
 
 
 def encode_json(value: Any) -> bytes:

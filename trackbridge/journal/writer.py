@@ -101,11 +101,11 @@ class JournalWriter:
         with self._lock:
             return self._write(kind, fields)
 
-    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
-        """The same for finite metrics: the call in a training loop, straight to the one `write` if nothing is due."""
+    def append_finite(self, step: int, metrics: dict[str, float], epoch: float | None = None) -> bool:
+        """The same for finite numbers: the call in a training loop, straight to the one `write` if nothing is due."""
         with self._lock:
             now, seq = time_ns(), self._seq
-            line = encode_finite(seq, now, step, metrics)
+            line = encode_finite(seq, now, step, metrics, epoch)
             # What `_put` does; calling it would cost a tenth of all this.
             if seq == self._seq and now < self._chores_due and len(self._unchecked) < _LINES_BEFORE_LAST:
                 self._seq = seq + 1
@@ -121,7 +121,7 @@ class JournalWriter:
                         self._pending = line[written:]
                         self._do_chores()
                     return True
-            return self._write(MetricsLogged, {"step": step, "metrics": metrics})
+            return self._write(MetricsLogged, {"step": step, "metrics": metrics, "epoch": epoch})
 
     def _write(self, kind: type[KnownEvent], fields: dict[str, Any]) -> bool:
         if self._is_shut:

@@ -13,8 +13,8 @@ class Journal(Protocol):
     def append(self, kind: type[KnownEvent], **fields: Any) -> bool:
         """Write one event."""
 
-    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
-        """Write one `metrics_logged` without NaN, infinities and an epoch."""
+    def append_finite(self, step: int, metrics: dict[str, float], epoch: float | None = None) -> bool:
+        """Write one `metrics_logged` without NaN and infinities."""
 
     def drop(self, kind: type[KnownEvent], error: OSError) -> None:
         """Count an event whose file could not be stored."""
@@ -39,7 +39,7 @@ class Nowhere:
         """Nothing is written."""
         return False
 
-    def append_finite(self, step: int, metrics: dict[str, float]) -> bool:
+    def append_finite(self, step: int, metrics: dict[str, float], epoch: float | None = None) -> bool:
         """Nothing is written."""
         return False
 

@@ -91,16 +91,16 @@ class Run:
             and metrics
             and type(step) is int
             and not step >> 63
-            and epoch is None
+            # A float minus itself is 0.0 only when it is finite.
+            and (epoch is None or (type(epoch) is float and not epoch - epoch))
             and not self.is_closed
         ):
             known = self._names
             for name, value in metrics.items():
-                # A float minus itself is 0.0 only when it is finite.
                 if type(value) is not float or value - value or name not in known:
                     break
             else:
-                self._journal.append_finite(step, metrics)
+                self._journal.append_finite(step, metrics, epoch)
                 return
         self._log_checked(metrics, as_step(step), None if epoch is None else as_scalar("epoch", epoch))
 
@@ -119,8 +119,8 @@ class Run:
             else:
                 media[name] = found
         self._require_open("log")
-        if scalars and epoch is None and all(map(math.isfinite, scalars.values())):
-            self._journal.append_finite(step, scalars)
+        if scalars and all(map(math.isfinite, (epoch or 0.0, *scalars.values()))):
+            self._journal.append_finite(step, scalars, epoch)
         elif scalars:
             self._journal.append(MetricsLogged, step=step, metrics=scalars, epoch=epoch)
         self._names.update(scalars)
