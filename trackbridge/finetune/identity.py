@@ -1,4 +1,4 @@
-"""When two trainings are the same: equal config, seeds, data and origins, as the journals tell, not a note beside them."""
+"""When two trainings are the same one: equal config, seeds, data and origins, as their journals tell."""
 
 from __future__ import annotations
 
