@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from typing import Any
 
+# Digits after a quotation mark or a letter are part of a text.
+_LONG_INTEGER = re.compile(r'(?<![\w"])\d{41,}')
 _SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -45,16 +48,15 @@ def mean_text(mean: float | None, sd: float | None) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A config value on one line: text as it is, null, true and false as in JSON."""
+    """A config value on one line: text as it is, null, true and false as in JSON, long integers without their middle."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return printable(value) if value.strip() == value and value else f'"{printable(value)}"'
-    if isinstance(value, (list, dict)):
-        return printable(json.dumps(value, ensure_ascii=False))
-    return printable(repr(value))
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else repr(value)
+    return printable(_LONG_INTEGER.sub(_without_middle, text))
 
 
 def counted(n: int, noun: str) -> str:
@@ -91,6 +93,10 @@ def size_text(size_bytes: int) -> str:
             return f"{size:.3g} {unit}" if unit != "B" else f"{size_bytes} B"
         size /= 1000
     return f"{size:.3g} TB"
+
+
+def _without_middle(digits: re.Match[str]) -> str:
+    return f"{digits[0][:12]}…{digits[0][-12:]} ({len(digits[0])} digits)"
 
 
 def _is_harmless(character: str) -> bool:
