@@ -48,7 +48,7 @@ def mean_text(mean: float | None, sd: float | None) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A config value on one line: text as it is, null, true and false as in JSON, long integers without their middle."""
+    """A config value on one line: text as it is, null and true as in JSON, long integers without their middle."""
     if value is None:
         return "null"
     if isinstance(value, bool):
