@@ -25,6 +25,8 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+Server = TypeVar("Server", bound="LoopbackServer")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -92,7 +94,7 @@ class LoopbackServer:
         """Where the server is, without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> LoopbackServer:
+    def __enter__(self: Server) -> Server:
         self._start()
         return self
 
