@@ -26,7 +26,7 @@ from trackbridge.run.nowhere import Nowhere
 from trackbridge.run.origin import Origin, agreed, find_origin
 from trackbridge.run.ranks import Rank, this_rank
 from trackbridge.run.run import Run
-from trackbridge.settings import load_settings
+from trackbridge.settings import Settings, load_settings
 from trackbridge.targets import parse_targets
 
 _open_runs: ContextVar[tuple[Run, ...]] = ContextVar("trackbridge_open_runs", default=())
@@ -70,16 +70,14 @@ def start_run(
         NotFoundError: a target that is not known.
         MissingDependencyError: system metrics were asked for, and psutil is not installed.
     """
+    # All that the caller said is checked before anything is written.
     settings = load_settings(root=root, strict=strict, to=to)
-    targets = [str(target) for target in parse_targets(settings.to)]
-    if settings.system:
-        check_sampler()
+    targets = _targets(settings)
     description = _description(group, tags, notes)
     copied = None if config is None else as_json_object("config", config)
     datasets = _datasets(data)
-    if ranks not in ("0", "all"):
-        raise MisuseError(f"ranks is {ranks!r}; expected '0' or 'all'")
-    rank, origin = this_rank(), find_origin(check_project_name(project), name, run_id, resume_from, settings.root)
+    rank = _rank(ranks)
+    origin = find_origin(check_project_name(project), name, run_id, resume_from, settings.root)
     if ranks == "all":
         origin = agreed(origin, rank, has_given_id=run_id is not None)
     path = run_folder(origin.root, project, origin.run_id)
@@ -91,19 +89,9 @@ def start_run(
     endings.watch(run)
     if rank.rank == 0:
         _begin(run, origin, description, is_new=is_new)
-    if copied is not None:
-        run.log_config(copied)
-    if settings.capture_environment:
-        captured = capture(files_folder(path), patch_limit_bytes=settings.patch_limit_bytes)
-        run.append(EnvironmentCaptured, environment=captured)
-    if datasets:
-        run.append(EnvironmentCaptured, environment={"data": fingerprints(datasets)})
-    samples_system = bool(targets) if settings.system is None else settings.system
-    if (targets or samples_system) and rank.rank == 0:
-        run.companion = Companion(
-            path, journal.path, targets, samples_system=samples_system, wait_s=settings.finish_timeout_s
-        )
-        journal.after_sync = run.companion.ensure
+    _log_givens(run, copied, datasets, settings)
+    if rank.rank == 0:
+        _accompany(run, journal, targets, settings)
     return _enter(run)
 
 
@@ -119,6 +107,19 @@ def current_run() -> Run:
 def _enter(run: Run) -> Run:
     _open_runs.set((*(other for other in _open_runs.get() if not other.is_closed), run))
     return run
+
+
+def _targets(settings: Settings) -> list[str]:
+    targets = [str(target) for target in parse_targets(settings.to)]
+    if settings.system:
+        check_sampler()
+    return targets
+
+
+def _rank(ranks: str) -> Rank:
+    if ranks not in ("0", "all"):
+        raise MisuseError(f"ranks is {ranks!r}; expected '0' or 'all'")
+    return this_rank()
 
 
 def _description(group: object, tags: object, notes: object) -> dict[str, Any]:
@@ -152,6 +153,27 @@ def _begin(run: Run, origin: Origin, description: Mapping[str, Any], *, is_new: 
         run.append(RunResumed, from_step=origin.from_step, checkpoint=origin.checkpoint)
     if not is_new and description["tags"]:
         run.set_tags(*description["tags"])
+
+
+def _log_givens(run: Run, config: dict[str, Any] | None, datasets: Mapping[str, Any], settings: Settings) -> None:
+    """What the run was given to work with: config, machine and software, data."""
+    if config is not None:
+        run.log_config(config)
+    if settings.capture_environment:
+        captured = capture(files_folder(run.path), patch_limit_bytes=settings.patch_limit_bytes)
+        run.append(EnvironmentCaptured, environment=captured)
+    if datasets:
+        run.append(EnvironmentCaptured, environment={"data": fingerprints(datasets)})
+
+
+def _accompany(run: Run, journal: JournalWriter, targets: Sequence[str], settings: Settings) -> None:
+    """Start the relays of the run, if it is to have any, and have them looked after while it goes on."""
+    samples_system = bool(targets) if settings.system is None else settings.system
+    if targets or samples_system:
+        run.companion = Companion(
+            run.path, journal.path, targets, samples_system=samples_system, wait_s=settings.finish_timeout_s
+        )
+        journal.after_sync = run.companion.ensure
 
 
 def _open_journal(path: Path, origin: Origin, rank: Rank, *, strict: bool) -> JournalWriter:
