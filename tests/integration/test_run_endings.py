@@ -104,11 +104,11 @@ import trackbridge as tb
 from trackbridge.run import run as run_module
 run = tb.start_run('p', root=sys.argv[1])
 mask = run_module.mask_text
-def slowly(text):
+def slowly(text, **others):
     # The signal strikes after the run has decided to end, and before its last line is written.
     signal.raise_signal(signal.SIGTERM)
     time.sleep(30)
-    return mask(text)
+    return mask(text, **others)
 run_module.mask_text = slowly
 run.finish("failed", error="diverged")
 """,
