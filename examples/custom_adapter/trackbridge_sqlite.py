@@ -13,13 +13,13 @@ import msgspec
 
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection, RemoteRef, Row, RunHeader
 from trackbridge.adapters.description import Description
-from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy, unknown_kind
+from trackbridge.adapters.shaping import media_gone, unknown_kind
 from trackbridge.errors import TransientDeliveryError
 from trackbridge.events.models import ArtifactLogged, CheckpointSaved, MediaLogged, MetricsLogged, UnknownEvent
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (run_id TEXT PRIMARY KEY, project TEXT, name TEXT, "group" TEXT, notes TEXT,
-    started_ns INTEGER, n_rows INTEGER DEFAULT 0, description TEXT DEFAULT '{}', best REAL,
+    started_ns INTEGER, n_rows INTEGER DEFAULT 0, description TEXT DEFAULT '{}',
     status TEXT DEFAULT 'running', exit_code INTEGER, error TEXT, ended_ns INTEGER);
 CREATE TABLE IF NOT EXISTS points (run_id TEXT, metric TEXT, step INTEGER, time_ns INTEGER, value REAL);
 CREATE TABLE IF NOT EXISTS media (run_id TEXT, name TEXT, media TEXT, step INTEGER, caption TEXT, content BLOB);
@@ -41,14 +41,7 @@ class SqliteAdapter:
         },
     )
 
-    def __init__(
-        self,
-        *,
-        mode: Literal["online", "offline"] = "online",
-        folder: Path | None = None,
-        checkpoints: CheckpointPolicy = "none",
-    ) -> None:
-        self.checkpoints: CheckpointPolicy = checkpoints
+    def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
         self._folder = folder
 
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
@@ -64,10 +57,9 @@ class SqliteAdapter:
                 insert = 'INSERT OR IGNORE INTO runs (run_id, project, name, "group", notes, started_ns)'
                 database.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", labels)
                 database.execute(_SET_ENDING, ("running", None, None, None, run.run_id))
-                asked = "SELECT n_rows, description, best FROM runs WHERE run_id = ?"
-                self._n_rows, description, best = database.execute(asked, (run.run_id,)).fetchone()
+                asked = "SELECT n_rows, description FROM runs WHERE run_id = ?"
+                self._n_rows, description = database.execute(asked, (run.run_id,)).fetchone()
         self._description = msgspec.convert(json.loads(description), Description)
-        self._choice = CheckpointChoice(self.checkpoints, best=best)
         return RemoteRef(run.run_id, str(folder / "runs.db"), delivered_rows=self._n_rows)
 
     def deliver(self, rows: Sequence[Row]) -> Delivery:
@@ -79,8 +71,8 @@ class SqliteAdapter:
                 rejections += self._write(database, row) if is_new else self._rejections(row)
             self._n_rows = max(self._n_rows, *(row.number + 1 for row in rows), 0)
             description = json.dumps(msgspec.to_builtins(self._description))
-            update = "UPDATE runs SET n_rows = ?, description = ?, best = ? WHERE run_id = ?"
-            database.execute(update, (self._n_rows, description, self._choice.best, self._run.run_id))
+            update = "UPDATE runs SET n_rows = ?, description = ? WHERE run_id = ?"
+            database.execute(update, (self._n_rows, description, self._run.run_id))
         return Delivery(tuple(rejections))
 
     def flush(self, timeout_s: float) -> bool:
@@ -114,10 +106,10 @@ class SqliteAdapter:
         if isinstance(event, UnknownEvent):
             return [unknown_kind(row)]
         if isinstance(event, MediaLogged) and not (self._run.folder / event.path).is_file():
-            return [Rejection(row.number, "media_logged", event.name, f"its file {event.path} is gone")]
+            return [media_gone(row.number, event)]
         if isinstance(event, ArtifactLogged):
             return [Rejection(row.number, "artifact_logged", event.name, "this adapter keeps no files")]
-        if isinstance(event, CheckpointSaved) and self._choice.wants(event):
+        if isinstance(event, CheckpointSaved) and row.upload is not None:
             return [Rejection(row.number, "checkpoint_saved", f"step-{event.step}", "this adapter keeps no files")]
         return []
 

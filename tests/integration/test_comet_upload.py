@@ -18,7 +18,6 @@ from trackbridge.adapters.comet_sdk import load_sdk
 from trackbridge.errors import TransientDeliveryError
 from trackbridge.events.models import (
     ArtifactLogged,
-    CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
     RunFinished,
@@ -49,7 +48,7 @@ def rows(tmp_path: Path) -> RowBuilder:
 
 @pytest.fixture
 def bench(tmp_path: Path, comet: FakeComet, rows: RowBuilder) -> Bench:
-    return Bench(lambda: CometAdapter(mode="offline", folder=tmp_path / "offline", checkpoints="all"), comet, rows)
+    return Bench(lambda: CometAdapter(mode="offline", folder=tmp_path / "offline"), comet, rows)
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def log_everything(rows: RowBuilder, folder: Path) -> None:
     rows.add_media(7, "eval/table", Table(["text", "score"], [["a,b", 0.5], ["c", None]]))
     rows.add_media(7, "eval/spread", Histogram([1.0, 2.0, 2.0, 5.0], bins=4))
     rows.add_media(8, "eval/sample", Text("The cat sat."))
-    rows.add(CheckpointSaved, step=20, path=str(folder), metrics={"eval/mcc": 0.5})
+    rows.add_checkpoint(20, folder, {"eval/mcc": 0.5}, upload="other")
     file = {"name": "predictions.tsv", "path": str(folder / "weights.bin"), "size_bytes": 2000, "sha256": "0" * 64}
     rows.add(ArtifactLogged, type="file", **file)
     rows.add(SummaryLogged, values={"test/mcc": 0.625})

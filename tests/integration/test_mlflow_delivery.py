@@ -20,7 +20,6 @@ from trackbridge.adapters.mlflow import MlflowAdapter
 from trackbridge.errors import DeliveryRefused, TransientDeliveryError
 from trackbridge.events.models import (
     ArtifactLogged,
-    CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
     RunFinished,
@@ -202,10 +201,10 @@ def test_a_checkpoint_that_vanished_or_is_too_large_is_a_rejection(
     server: MlflowProxy, pages: MlflowPages, rows: RowBuilder, tmp_path: Path
 ) -> None:
     (tmp_path / "weights.bin").write_bytes(b"large")
-    gone = rows.add(CheckpointSaved, step=1, path=str(tmp_path / "gone"), metrics={"eval/mcc": 0.1})
-    large = rows.add(CheckpointSaved, step=2, path=str(tmp_path / "weights.bin"), metrics={"eval/mcc": 0.2})
+    gone = rows.add_checkpoint(1, tmp_path / "gone", {"eval/mcc": 0.1}, upload="other")
+    large = rows.add_checkpoint(2, tmp_path / "weights.bin", {"eval/mcc": 0.2}, upload="best")
     rows.add_metrics(3, {"train/loss": 0.5})
-    adapter = MlflowAdapter(checkpoints="all")
+    adapter = MlflowAdapter()
     adapter.open(rows.header, None)
 
     with server.trouble(where="checkpoints/step-2", status=413):
@@ -217,20 +216,6 @@ def test_a_checkpoint_that_vanished_or_is_too_large_is_a_rejection(
     ]
     assert "413" in rejections[1].reason
     assert curve(pages, rows, "train/loss") == [(3, 0.5)]
-
-
-def test_the_best_score_outlives_the_relay(
-    server: MlflowProxy, pages: MlflowPages, rows: RowBuilder, tmp_path: Path
-) -> None:
-    for step, score in ((1, 0.5), (2, 0.4), (3, 0.6)):
-        (tmp_path / f"checkpoint-{step}").write_bytes(b"weights")
-        rows.add(CheckpointSaved, step=step, path=str(tmp_path / f"checkpoint-{step}"), metrics={"eval/mcc": score})
-        adapter = MlflowAdapter(checkpoints="best")
-        adapter.open(rows.header, None)
-        adapter.deliver(rows.rows)
-
-    files = pages.told(rows.header.run_id).files
-    assert {path.split("/")[1] for path in files if path.startswith("checkpoints/")} == {"step-1", "step-3"}
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])

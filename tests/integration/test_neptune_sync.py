@@ -20,7 +20,7 @@ from trackbridge.adapters.base import Ending, RemoteRef
 from trackbridge.adapters.neptune import NeptuneAdapter
 from trackbridge.adapters.neptune_sdk import load_sdk
 from trackbridge.errors import TransientDeliveryError
-from trackbridge.events.models import ArtifactLogged, CheckpointSaved, ConfigLogged, RunFinished, RunResumed, TagsSet
+from trackbridge.events.models import ArtifactLogged, ConfigLogged, RunFinished, RunResumed, TagsSet
 from trackbridge.run.media import Histogram, Image, Table, Text
 from trackbridge.testing.bench import assert_points
 from trackbridge.testing.fake_neptune import FakeNeptune
@@ -41,7 +41,7 @@ def rows(tmp_path: Path) -> RowBuilder:
 
 
 def write(rows: RowBuilder, folder: Path, remote: RemoteRef | None = None, ending: Ending | None = None) -> RemoteRef:
-    adapter = NeptuneAdapter(mode="offline", folder=folder, checkpoints="all")
+    adapter = NeptuneAdapter(mode="offline", folder=folder)
     reference = adapter.open(rows.header, remote)
     assert adapter.deliver(rows.rows).rejections == ()
     assert adapter.flush(5.0)
@@ -71,7 +71,7 @@ def add_a_whole_run(rows: RowBuilder, folder: Path) -> None:
     rows.add_media(3, "eval/table", Table(["text", "score"], [["a", 0.5], ["b", float("nan")]], caption="worst first"))
     rows.add_media(3, "eval/histogram", Histogram([1.0, 2.0, 2.0, float("inf")], bins=2))
     rows.add_media(3, "eval/text", Text("The cat sat."))
-    rows.add(CheckpointSaved, step=3, path=str(folder / "checkpoint-3"), metrics={"eval/mcc": 0.5})
+    rows.add_checkpoint(3, folder / "checkpoint-3", {"eval/mcc": 0.5}, upload="other")
     fields = {"name": "predictions.tsv", "type": "file", "size_bytes": 4, "sha256": "0" * 64}
     rows.add(ArtifactLogged, path=str(folder / "predictions.tsv"), **fields)
     rows.add(TagsSet, tags=["first", "second"])

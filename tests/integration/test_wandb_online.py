@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import wandb
@@ -15,7 +16,6 @@ from trackbridge.adapters.base import Ending
 from trackbridge.adapters.wandb import WandbAdapter
 from trackbridge.events.models import (
     ArtifactLogged,
-    CheckpointSaved,
     ConfigLogged,
     EventsDropped,
     RunFinished,
@@ -24,7 +24,7 @@ from trackbridge.events.models import (
     TagsSet,
 )
 from trackbridge.run.media import Histogram, Image, Table, as_media
-from trackbridge.testing.bench import Bench, confirm
+from trackbridge.testing.bench import Bench
 from trackbridge.testing.fake_wandb import FakeWandb
 
 
@@ -201,24 +201,18 @@ def test_events_that_the_disk_refused_are_told(bench: Bench) -> None:
     assert bench.seen.summary["trackbridge/events_dropped"]["counts"] == {"metrics_logged": 7}
 
 
-def test_the_best_checkpoint_is_remembered_over_a_restart(bench: Bench, tmp_path: Path) -> None:
-    for step, score in ((10, 0.6), (20, 0.5)):
+def test_the_best_checkpoint_is_found_by_its_alias(bench: Bench, tmp_path: Path) -> None:
+    uploads: list[Literal["best", "other"]] = ["best", "other"]
+    for step, upload in zip((10, 20), uploads, strict=True):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
         (folder / "weights.bin").write_bytes(bytes([step]))
-        bench.rows.add(CheckpointSaved, step=step, path=str(folder), metrics={"eval/mcc": score})
-    half = len(bench.rows.rows) - 1
-    for rows in (bench.rows.rows[:half], bench.rows.rows[half:]):
-        adapter = bench.connect()
-        adapter.checkpoints = "best"
-        adapter.open(bench.rows.header, None)
-        adapter.deliver(rows)
-        confirm(adapter)
-        adapter.close(None)
+        bench.rows.add_checkpoint(step, folder, {"eval/mcc": 0.6}, upload=upload)
 
-    (artifact,) = at_server(bench).artifacts.values()
-    assert set(artifact.aliases) == {"latest", "step-10", "best"}
-    assert artifact.metadata == {"step": 10, "metrics": {"eval/mcc": 0.6}}
+    bench.deliver()
+
+    aliases = {one.metadata["step"]: set(one.aliases) for one in at_server(bench).artifacts.values()}
+    assert aliases == {10: {"step-10", "best"}, 20: {"step-20", "latest"}}
 
 
 def test_an_artifact_is_one_version_however_often_it_is_delivered(bench: Bench, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,26 +11,43 @@ from relay_kit import TARGET, Trouble, TroubledAdapter, delivered, told_run
 
 from trackbridge.adapters.base import Delivery, Ending, Rejection, RemoteRef
 from trackbridge.errors import AdapterBug, DeliveryRefused, MissingDependencyError, TransientDeliveryError
+from trackbridge.events.models import CheckpointSaved, RunFinished
 from trackbridge.journal.cursor import load_cursor
+from trackbridge.journal.paths import run_folder
 from trackbridge.relay.delivery import RunDelivery, note_failure
 from trackbridge.relay.header import header_of
+from trackbridge.settings import CheckpointUpload
 from trackbridge.store.store import open_store
+from trackbridge.testing.journals import ToldJournal
 
 FINISHED = Ending("finished", 0)
 
 
-def delivery_of(folder: Path, trouble: Trouble) -> RunDelivery:
+def delivery_of(folder: Path, trouble: Trouble, *, checkpoints: CheckpointUpload = "none") -> RunDelivery:
     record = open_store(folder.parent.parent).run(folder.name)
-    return RunDelivery(header_of(record), TARGET, TroubledAdapter(trouble))
+    return RunDelivery(header_of(record), TARGET, TroubledAdapter(trouble), checkpoints=checkpoints)
 
 
-def deliver(folder: Path, trouble: Trouble, *, limit: int = 2) -> RunDelivery:
-    delivery = delivery_of(folder, trouble)
+def deliver(folder: Path, trouble: Trouble, *, limit: int = 2, checkpoints: CheckpointUpload = "none") -> RunDelivery:
+    delivery = delivery_of(folder, trouble, checkpoints=checkpoints)
     delivery.open()
     while delivery.deliver_new(limit):
         pass
     delivery.close(FINISHED)
     return delivery
+
+
+def run_with_checkpoints(root: Path, *scores: float, metric: str = "eval/mcc") -> tuple[Path, ToldJournal]:
+    """A run with a checkpoint at steps 1, 2, 3, ..., with these scores."""
+    _, journal = told_run(root, points=0, ends=False)
+    for step, score in enumerate(scores, start=1):
+        journal.tell(CheckpointSaved, step=step, path=f"checkpoint-{step}", metrics={metric: score})
+    journal.tell(RunFinished, status="finished").write(root)
+    return run_folder(root, "demo", journal.run_id), journal
+
+
+def kept_checkpoints(folder: Path) -> list[int]:
+    return [event.step for event in delivered(folder).rows.values() if isinstance(event, CheckpointSaved)]
 
 
 def test_a_run_is_delivered_in_confirmed_batches_and_closed(tmp_path: Path) -> None:
@@ -146,6 +165,56 @@ def test_a_closed_run_that_goes_on_is_open_again(tmp_path: Path) -> None:
 
     cursor = load_cursor(folder, "memory")
     assert (cursor.state, cursor.closed_as, cursor.next_row) == ("delivering", None, 7)
+
+
+def test_the_best_checkpoint_is_the_best_of_all_relays_and_not_of_the_last(tmp_path: Path) -> None:
+    folder, _ = run_with_checkpoints(tmp_path, 0.3, 0.5, 0.4, 0.6)
+    for _ in range(6):
+        delivery = delivery_of(folder, Trouble(), checkpoints="best")
+        delivery.open()
+        delivery.deliver_new(1)
+        delivery.abandon()
+
+    assert kept_checkpoints(folder) == [1, 2, 4]
+    assert load_cursor(folder, "memory").best_score == 0.6
+
+
+def test_a_batch_that_is_repeated_uploads_the_same_checkpoints(tmp_path: Path) -> None:
+    folder, _ = run_with_checkpoints(tmp_path, 0.3, 0.5)
+    uploads: list[list[str | None]] = []
+
+    class Noting(TroubledAdapter):
+        def deliver(self, rows):
+            uploads.append([row.upload for row in rows if isinstance(row.event, CheckpointSaved)])
+            return super().deliver(rows)
+
+    trouble = Trouble(flush=[False])
+    for is_first in (True, False):
+        delivery = delivery_of(folder, trouble, checkpoints="all")
+        delivery._adapter = Noting(trouble)
+        with pytest.raises(TransientDeliveryError) if is_first else nullcontext():
+            delivery.open() or delivery.deliver_new(10)
+
+    assert uploads == [["best", "best"]] * 2
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("none", []), ("best", [1, 3]), ("all", [1, 2, 3])])
+def test_the_policy_says_which_checkpoints_are_uploaded(
+    tmp_path: Path, policy: CheckpointUpload, kept: list[int]
+) -> None:
+    folder, _ = run_with_checkpoints(tmp_path, 0.3, math.nan, 0.4)
+
+    deliver(folder, Trouble(), checkpoints=policy)
+
+    assert kept_checkpoints(folder) == kept
+
+
+def test_lower_is_better_where_the_metric_is_a_loss(tmp_path: Path) -> None:
+    folder, _ = run_with_checkpoints(tmp_path, 0.3, 0.5, 0.2, metric="eval/loss")
+
+    deliver(folder, Trouble(), checkpoints="best")
+
+    assert kept_checkpoints(folder) == [1, 3]
 
 
 def test_an_abandoned_connection_is_closed_without_an_ending_whatever_it_says(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from relay_kit import TARGET, Trouble, delivered, told_run
@@ -13,9 +13,9 @@ from trackbridge.adapters.base import Ending
 from trackbridge.errors import AdapterBug, DeliveryRefused, TransientDeliveryError
 from trackbridge.events.models import RunFinished, RunResumed
 from trackbridge.journal.cursor import cursor_file, delivery_folder, load_cursor, lock_file
-from trackbridge.relay.follower import Follower, connector
+from trackbridge.relay.follower import Follower, connected
 from trackbridge.relay.header import ending_of
-from trackbridge.relay.lock import held
+from trackbridge.journal.lock import held
 from trackbridge.relay.retry import Patience
 from trackbridge.relay.watch import RunWatch
 from trackbridge.targets import Target
@@ -266,13 +266,9 @@ def test_large_backlogs_go_in_growing_batches(tmp_path: Path) -> None:
 
 def test_an_adapter_that_does_not_exist_any_more_is_a_refusal(tmp_path: Path) -> None:
     folder, _ = told_run(tmp_path)
-    lost: Any = connector(Target("uninstalled"), "none")
+    lost = Target("uninstalled")
     watch = RunWatch(folder, lambda session: True)
-    gone = Follower(watch, Target("uninstalled"), lost, lambda: ending_of(watch.record()), Waits())
+    gone = Follower(watch, lost, partial(connected, lost), lambda: ending_of(watch.record()), Waits())
 
     assert gone.catch_up() == "refused"
     assert "no adapter named 'uninstalled'" in (load_cursor(folder, "uninstalled").error or "")
-
-
-def test_the_upload_policy_reaches_the_adapter() -> None:
-    assert connector(TARGET, "best")().checkpoints == "best"

@@ -21,10 +21,14 @@ Support: TypeAlias = Literal["yes", "changed", "no"]
 
 
 class Row(NamedTuple):
-    """An event with its number in the run: 0, 1, 2, ... in the order of delivery, the same at every delivery."""
+    """An event with its number in the run: 0, 1, 2, ... in the order of delivery, the same at every delivery.
+
+    `upload` is set where the bytes of a checkpoint are to be delivered too: `best` says that it beats all before it.
+    """
 
     number: int
     event: AnyEvent
+    upload: Literal["best", "other"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +120,14 @@ class Adapter(Protocol):
     """One tracker. A new object serves one run; `open` is called once, before anything else.
 
     Every method raises only the errors of `trackbridge.errors.DeliveryError`, or `MissingDependencyError`: a vendor's
-    exception never crosses. `checkpoints`, set before `open`, says which checkpoints are uploaded; artifacts that
-    were logged by name always are.
+    exception never crosses. The bytes of artifacts are always uploaded, those of checkpoints where the row says so.
     """
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
-    checkpoints: Literal["none", "best", "all"]
 
-    def __init__(
-        self,
-        *,
-        mode: Literal["online", "offline"] = "online",
-        folder: Path | None = None,
-        checkpoints: Literal["none", "best", "all"] = "none",
-    ) -> None:
-        """`folder` is where offline files go (default `<run folder>/offline/<name>`); `checkpoints` are uploaded."""
+    def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
+        """`folder` is where offline files go (default `<run folder>/offline/<name>`)."""
 
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
         """Create the run at the tracker, or take it up again where `remote` says; idempotent by `run.run_id`."""

@@ -18,7 +18,6 @@ from trackbridge.adapters.comet_archive import CometArchive
 from trackbridge.adapters.comet_messages import Message, Other, Translator
 from trackbridge.adapters.comet_sdk import TESTED_VERSIONS
 from trackbridge.adapters.comet_server import CometServer
-from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
 
 
 class _Place(Protocol):
@@ -66,20 +65,13 @@ class CometAdapter:
         tested_versions=TESTED_VERSIONS,
     )
 
-    def __init__(
-        self,
-        *,
-        mode: Literal["online", "offline"] = "online",
-        folder: Path | None = None,
-        checkpoints: CheckpointPolicy = "none",
-    ) -> None:
-        self.checkpoints: CheckpointPolicy = checkpoints
+    def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
         self._mode = mode
         self._folder = folder
 
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
         """Create the experiment or take it up again; offline, go on where the archive stands."""
-        self._translator = Translator(run, CheckpointChoice(self.checkpoints))
+        self._translator = Translator(run)
         self._place: _Place
         if self._mode == "online":
             self._place = CometServer(run)
@@ -91,19 +83,17 @@ class CometAdapter:
 
     def deliver(self, rows: Sequence[Row]) -> Delivery:
         """Hand over the rows that were not handed over to this object, or are in the archive, already."""
-        new = [row for row in rows if row.number >= self._next_row]
-        if not new:
-            return Delivery()
         messages: list[Message] = []
         rejections: list[Rejection] = []
-        for row in new:
+        for row in rows:
             for translated in self._translator.translate(row):
                 if isinstance(translated, Rejection):
                     rejections.append(translated)
-                else:
+                elif row.number >= self._next_row:
                     messages.append(translated)
-        rejections += self._place.take(messages, upto_row=new[-1].number + 1)
-        self._next_row = new[-1].number + 1
+        if rows and rows[-1].number >= self._next_row:
+            rejections += self._place.take(messages, upto_row=rows[-1].number + 1)
+            self._next_row = rows[-1].number + 1
         return Delivery(tuple(rejections))
 
     def flush(self, timeout_s: float) -> bool:

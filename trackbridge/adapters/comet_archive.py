@@ -17,7 +17,6 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,8 +34,7 @@ from trackbridge.adapters.comet_messages import (
     Tags,
     fitting_value,
 )
-from trackbridge.adapters.shaping import spelled
-from trackbridge.errors import TransientDeliveryError
+from trackbridge.adapters.shaping import disk_trouble_passes, spelled
 
 MESSAGES, EXPERIMENT = "messages.json", "experiment.json"
 # An archive of gigabytes takes seconds to make: it is made at most this part of the time.
@@ -75,7 +73,7 @@ class CometArchive:
 
     def open(self, remote: RemoteRef | None) -> RemoteRef:
         """Go on where the parts, or else the archive, stand; without both, begin."""
-        with _disk_trouble_passes(self.path):
+        with disk_trouble_passes(self.path):
             if not (self._parts / EXPERIMENT).exists() and self.path.exists():
                 self._unpack()
             self._commit = self._last_commit() or self._begin()
@@ -86,7 +84,7 @@ class CometArchive:
 
     def take(self, messages: Sequence[Message], *, upto_row: int) -> list[Rejection]:
         """Add messages; with them everything before row `upto_row` is here."""
-        with _disk_trouble_passes(self.path):
+        with disk_trouble_passes(self.path):
             lines = [line for message in messages for line in self._lines(message)]
             with (self._parts / MESSAGES).open("r+b") as file:
                 # An attempt that failed may have left a part of its lines.
@@ -101,7 +99,7 @@ class CometArchive:
 
     def confirm(self) -> None:
         """Commit the parts, and make the archive anew unless that was done a moment ago."""
-        with _disk_trouble_passes(self.path):
+        with disk_trouble_passes(self.path):
             self._commit_parts()
             if time.monotonic() >= self._archive_at:
                 started = time.monotonic()
@@ -115,7 +113,7 @@ class CometArchive:
             self._commit.stop_time = (ending.ended_ns or 0) // 1_000_000 or self._commit.stop_time
             self._commit.customer_error_reported = ending.status != "finished"
             self._commit.customer_error_message = ending.error
-        with _disk_trouble_passes(self.path):
+        with disk_trouble_passes(self.path):
             self._commit_parts()
             self._make_archive()
             if ending is not None:
@@ -200,15 +198,6 @@ class CometArchive:
             local_timestamp=asset.at_ms,
             clean=True,
         )
-
-
-@contextmanager
-def _disk_trouble_passes(archive: Path) -> Iterator[None]:
-    """A disk that is full or away for now is waited for, as a server would be."""
-    try:
-        yield
-    except OSError as error:
-        raise TransientDeliveryError(f"the Comet archive {archive} cannot be written: {error}") from error
 
 
 def _asset_parameters(asset: Asset, asset_id: str) -> dict[str, Any]:

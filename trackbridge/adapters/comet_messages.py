@@ -17,24 +17,24 @@ from typing import Any, NamedTuple, TypeAlias
 from trackbridge.adapters.base import Rejection, Row, RunHeader
 from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.shaping import (
-    CheckpointChoice,
-    checkpoint_folder,
-    files_of,
+    Files,
+    files_with,
     leaves,
+    media_gone,
+    media_unreadable,
+    patch_of,
     spelled,
     table_as_csv,
+    told_dropped,
     unknown_kind,
 )
 from trackbridge.events.models import (
     AnyEvent,
-    ArtifactLogged,
     CheckpointDeleted,
     CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
     EventsDropped,
-    Heartbeat,
-    Integrity,
     MediaLogged,
     MetricsLogged,
     RunFinished,
@@ -43,7 +43,7 @@ from trackbridge.events.models import (
     SeedsLogged,
     SummaryLogged,
     TagsSet,
-    WriterOpened,
+    UnknownEvent,
 )
 
 MAX_KEY = 100
@@ -121,15 +121,12 @@ _EVENT_KINDS = {
 }
 Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Asset
 
-_UNSPOKEN = (WriterOpened, Heartbeat, Integrity)
-
 
 class Translator:
     """Translates the rows of one run, in order."""
 
-    def __init__(self, run: RunHeader, choice: CheckpointChoice) -> None:
+    def __init__(self, run: RunHeader) -> None:
         self._folder = run.folder
-        self._choice = choice
         self._long_names: set[str] = set()
         self._translations: dict[type, Callable[[int, Any], Iterator[Message | Rejection]]] = {
             MetricsLogged: self._metrics,
@@ -142,7 +139,6 @@ class Translator:
             MediaLogged: self._media,
             CheckpointSaved: self._checkpoint,
             CheckpointDeleted: self._checkpoint_deleted,
-            ArtifactLogged: self._artifact,
             TagsSet: self._tags,
             EventsDropped: self._dropped,
             RunFinished: self._finished,
@@ -150,12 +146,15 @@ class Translator:
 
     def translate(self, row: Row) -> Iterator[Message | Rejection]:
         """The messages of a row, and what of it Comet cannot carry."""
-        event: AnyEvent = row.event
-        translation = self._translations.get(type(event))
-        if translation is not None:
-            yield from translation(row.number, event)
-        elif not isinstance(event, _UNSPOKEN):
+        if isinstance(row.event, UnknownEvent):
             yield unknown_kind(row)
+        elif translation := self._translations.get(type(row.event)):
+            yield from translation(row.number, row.event)
+        files = files_with(row, self._folder)
+        if isinstance(files, Rejection):
+            yield files
+        elif files:
+            yield from _assets(row.number, files, row.event)
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Message | Rejection]:
         at_ms = event.t // 1_000_000
@@ -196,8 +195,7 @@ class Translator:
         flat = _leaves(environment)
         yield SystemInformation({fitting_key(path): str(fitting_value(value)) for path, value in flat.items()})
         yield from _whole(row, "environment", flat, event.t // 1_000_000)
-        patch = self._folder / str((event.environment.get("git") or {}).get("patch") or "")
-        if patch.is_file():
+        if patch := patch_of(event, self._folder):
             yield Asset(row, patch.name, "patch", "asset", None, patch, event.t // 1_000_000)
 
     def _summary(self, row: int, event: SummaryLogged) -> Iterator[Message]:
@@ -209,34 +207,27 @@ class Translator:
     def _media(self, row: int, event: MediaLogged) -> Iterator[Message | Rejection]:
         path = self._folder / event.path
         if not path.is_file():
-            yield Rejection(row, "media_logged", event.name, f"its file {event.path} is gone")
+            yield media_gone(row, event)
             return
         try:
             name, comet_type, source = _MEDIA[event.media](event.name, path)
         except (OSError, ValueError, LookupError) as error:
-            yield Rejection(row, "media_logged", event.name, f"its file {event.path} cannot be read: {error}")
+            yield media_unreadable(row, event, error)
             return
         yield Asset(row, name, event.media, comet_type, event.step, source, event.t // 1_000_000, event.caption)
 
-    def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Message | Rejection]:
-        label = f"step-{event.step}"
-        yield Other(f"checkpoint/{label}", fitting_value(json.dumps({"path": event.path, **_plain_scores(event)})))
-        if not self._choice.wants(event):
-            return
-        yield from _files(row, event, label, "checkpoint", checkpoint_folder(self._folder, event), event.step)
+    def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Message]:
+        facts = {"path": event.path, **{name: spelled(value) for name, value in event.metrics.items()}}
+        yield Other(f"checkpoint/step-{event.step}", fitting_value(json.dumps(facts)))
 
     def _checkpoint_deleted(self, row: int, event: CheckpointDeleted) -> Iterator[Message]:
         yield Other(f"checkpoint/step-{event.step}", "deleted")
-
-    def _artifact(self, row: int, event: ArtifactLogged) -> Iterator[Message | Rejection]:
-        yield from _files(row, event, event.name, "artifact", Path(event.path), None)
 
     def _tags(self, row: int, event: TagsSet) -> Iterator[Message]:
         yield Tags(tuple(event.tags))
 
     def _dropped(self, row: int, event: EventsDropped) -> Iterator[Message]:
-        counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
-        yield Other(f"events_dropped/{row}", fitting_value(f"{counts}: {event.reason}"))
+        yield Other(f"events_dropped/{row}", fitting_value(told_dropped(event)))
 
     def _finished(self, row: int, event: RunFinished) -> Iterator[Message]:
         if event.traceback:
@@ -270,10 +261,6 @@ def _plain(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
-def _plain_scores(event: CheckpointSaved) -> dict[str, float | str]:
-    return {name: spelled(value) for name, value in event.metrics.items()}
-
-
 def _whole(row: int, name: str, values: Mapping[str, Any], at_ms: int) -> Iterator[Asset]:
     """What did not fit is kept whole in a file beside."""
     long = {key: value for key, value in values.items() if len(key) > MAX_KEY or fitting_value(value) != value}
@@ -282,15 +269,11 @@ def _whole(row: int, name: str, values: Mapping[str, Any], at_ms: int) -> Iterat
         yield Asset(row, f"{name}-long-values.json", "long-values", "asset", None, content, at_ms)
 
 
-def _files(
-    row: int, event: CheckpointSaved | ArtifactLogged, name: str, kind: str, path: Path, step: int | None
-) -> Iterator[Asset | Rejection]:
-    files = files_of(path)
-    if not files:
-        yield Rejection(row, str(event.__struct_config__.tag), name, f"{path} is gone")
-    for inside, file in files.items():
-        inner = name if file == path else f"{name}/{inside}"
-        yield Asset(row, f"{kind}s/{inner}", kind, "asset", step, file, event.t // 1_000_000)
+def _assets(row: int, files: Files, event: AnyEvent) -> Iterator[Asset]:
+    step = event.step if isinstance(event, CheckpointSaved) else None
+    for inside, file in files.inside().items():
+        name = files.name if file == files.path else f"{files.name}/{inside}"
+        yield Asset(row, f"{files.what}s/{name}", files.what, "asset", step, file, event.t // 1_000_000)
 
 
 def _table(name: str, path: Path) -> tuple[str, str, bytes]:

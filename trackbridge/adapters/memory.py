@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection, RemoteRef, Row, RunHeader
-from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
+from trackbridge.adapters.shaping import media_gone, unknown_kind
 from trackbridge.events.models import CheckpointSaved, KnownEvent, MediaLogged, UnknownEvent
 
 _encode = msgspec.msgpack.encode
@@ -48,13 +48,11 @@ class MemoryAdapter:
     )
 
     def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
-        self.checkpoints: CheckpointPolicy = "none"
         self._mode = mode
         self._folder = folder
 
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
         """Take up the run, or begin it."""
-        self._choice = CheckpointChoice(self.checkpoints)
         self._run = RUNS.setdefault(run.run_id, MemoryRun(run))
         self._files: Path | None = None
         if self._mode == "offline":
@@ -68,12 +66,12 @@ class MemoryAdapter:
         return Delivery(tuple(rejection for row in rows if (rejection := self._keep(row)) is not None))
 
     def _keep(self, row: Row) -> Rejection | None:
-        number, event = row
+        number, event, upload = row
         if isinstance(event, UnknownEvent):
-            return Rejection(number, event.kind, "event", "this version of trackbridge does not know the kind")
+            return unknown_kind(row)
         if isinstance(event, MediaLogged) and not (self._run.header.folder / event.path).is_file():
-            return Rejection(number, "media_logged", event.name, f"its file {event.path} is gone")
-        if isinstance(event, CheckpointSaved) and not self._choice.wants(event):
+            return media_gone(number, event)
+        if isinstance(event, CheckpointSaved) and upload is None:
             return None
         self._run.rows[number] = event
         if self._files is not None:

@@ -20,7 +20,6 @@ from trackbridge.adapters.description import Description
 from trackbridge.adapters.mlflow_entries import OURS, Entry, File, Translator
 from trackbridge.adapters.mlflow_run import MlflowRun
 from trackbridge.adapters.mlflow_sdk import TESTED_VERSIONS, error_code, load_sdk, told_as_delivery_errors
-from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
 from trackbridge.errors import DeliveryRefused
 from trackbridge.events.redact import mask_text
 from trackbridge.journal.codec import encode_json
@@ -64,14 +63,7 @@ class MlflowAdapter:
         tested_versions=TESTED_VERSIONS,
     )
 
-    def __init__(
-        self,
-        *,
-        mode: Literal["online", "offline"] = "online",
-        folder: Path | None = None,
-        checkpoints: CheckpointPolicy = "none",
-    ) -> None:
-        self.checkpoints: CheckpointPolicy = checkpoints
+    def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
         self._mode = mode
         self._folder = folder
 
@@ -82,8 +74,7 @@ class MlflowAdapter:
             client, experiment_id = self._connect(run)
             self._run = MlflowRun(client, run, experiment_id, remote)
             self._description = msgspec.convert(self._run.documents(), Description)
-        self._choice = CheckpointChoice(self.checkpoints, best=self._run.best)
-        self._translator = Translator(run, self._choice)
+        self._translator = Translator(run)
         self._next_row = self._run.rows
         place = mask_text(client.tracking_uri)
         page = f"{place}/#/experiments/{experiment_id}/runs/{self._run.id}" if place.startswith("http") else place
@@ -128,7 +119,7 @@ class MlflowAdapter:
                 files.append(File(upto_row, "document", f"{OURS}/{name}.json", content))
         rejections = [rejection for file in files if (rejection := self._run.upload(file)) is not None]
         batch = [entry for entry in entries if not isinstance(entry, File)]
-        self._run.send(batch, upto_row=upto_row, best=self._choice.best)
+        self._run.send(batch, upto_row=upto_row)
         return rejections
 
     def _connect(self, run: RunHeader) -> tuple[MlflowClient, str]:

@@ -18,16 +18,17 @@ from typing import Any, NamedTuple, TypeAlias
 from trackbridge.adapters.base import Rejection, Row, RunHeader
 from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.shaping import (
-    CheckpointChoice,
-    checkpoint_folder,
-    files_of,
+    Files,
+    files_with,
     leaves,
+    media_gone,
+    media_unreadable,
+    patch_of,
     table_as_csv,
+    told_dropped,
     unknown_kind,
 )
 from trackbridge.events.models import (
-    ArtifactLogged,
-    CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
     EventsDropped,
@@ -88,9 +89,8 @@ Entry: TypeAlias = Point | Param | Tag | File
 class Translator:
     """Translates the rows of one run, in order."""
 
-    def __init__(self, run: RunHeader, choice: CheckpointChoice) -> None:
+    def __init__(self, run: RunHeader) -> None:
         self._run = run
-        self._choice = choice
         self._renamed: set[str] = set()
         self._millisecond = 0
         self._in_millisecond: set[tuple[str, int, str]] = set()
@@ -102,8 +102,6 @@ class Translator:
             EnvironmentCaptured: self._environment,
             SummaryLogged: self._summary,
             MediaLogged: self._media,
-            CheckpointSaved: self._checkpoint,
-            ArtifactLogged: self._artifact,
             TagsSet: self._tags,
             EventsDropped: self._dropped,
             RunFinished: self._finished,
@@ -115,6 +113,11 @@ class Translator:
             yield unknown_kind(row)
         elif translation := self._translations.get(type(row.event)):
             yield from translation(row.number, row.event)
+        files = files_with(row, self._run.folder)
+        if isinstance(files, Rejection):
+            yield files
+        elif files:
+            yield from _files(row.number, files)
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Entry | Rejection]:
         metrics = event.metrics
@@ -167,8 +170,7 @@ class Translator:
         for name, value in known.items():
             if value:
                 yield Tag(row, name, fitting_text(str(value), MAX_TAG))
-        patch = self._run.folder / str(git.get("patch") or "")
-        if patch.is_file():
+        if patch := patch_of(event, self._run.folder):
             yield File(row, "patch", f"{OURS}/{patch.name}", patch)
 
     def _summary(self, row: int, event: SummaryLogged) -> Iterator[Entry]:
@@ -183,9 +185,9 @@ class Translator:
         try:
             yield from self._media_files(row, event, source)
         except FileNotFoundError:
-            yield Rejection(row, "media_logged", event.name, f"its file {event.path} is gone")
+            yield media_gone(row, event)
         except (OSError, ValueError) as error:
-            yield Rejection(row, "media_logged", event.name, f"its file {event.path} cannot be read: {error}")
+            yield media_unreadable(row, event, error)
 
     def _media_files(self, row: int, event: MediaLogged, source: Path) -> Iterator[Entry]:
         source.stat()
@@ -211,18 +213,8 @@ class Translator:
         yield File(row, "media_logged", f"{stem}+compressed.webp", source)
         yield Tag(row, "mlflow.loggedImages", "True")
 
-    def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Entry | Rejection]:
-        if self._choice.wants(event):
-            folder = checkpoint_folder(self._run.folder, event)
-            yield from _files(row, "checkpoint_saved", f"checkpoints/step-{event.step}", folder)
-
-    def _artifact(self, row: int, event: ArtifactLogged) -> Iterator[Entry | Rejection]:
-        path = self._run.folder / event.path
-        yield from _files(row, "artifact_logged", f"artifacts/{fitting_name(event.name)}", path)
-
     def _dropped(self, row: int, event: EventsDropped) -> Iterator[Entry]:
-        counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
-        yield Tag(row, f"{OURS}.events_dropped.{row}", fitting_text(f"{counts}: {event.reason}", MAX_TAG))
+        yield Tag(row, f"{OURS}.events_dropped.{row}", fitting_text(told_dropped(event), MAX_TAG))
 
     def _finished(self, row: int, event: RunFinished) -> Iterator[Entry]:
         if event.traceback:
@@ -249,12 +241,9 @@ def _params(row: int, nested: Mapping[str, Any]) -> Iterator[Param]:
         yield Param(row, fitting_name(path), fitting_text(str(value), MAX_PARAM))
 
 
-def _files(row: int, kind: str, place: str, path: Path) -> Iterator[File | Rejection]:
-    files = files_of(path)
-    if not files:
-        yield Rejection(row, kind, place.partition("/")[2], f"{path} is gone")
-    for name, source in files.items():
-        yield File(row, kind, f"{place}/{name}", source)
+def _files(row: int, files: Files) -> Iterator[File]:
+    for inside, source in files.inside().items():
+        yield File(row, files.kind, f"{files.what}s/{fitting_name(files.name)}/{inside}", source)
 
 
 def _as_list(tags: list[str]) -> str:

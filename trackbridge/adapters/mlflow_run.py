@@ -13,7 +13,7 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-RUN_ID, ROWS, BEST = f"{OURS}.run_id", f"{OURS}.rows", f"{OURS}.best"
+RUN_ID, ROWS = f"{OURS}.run_id", f"{OURS}.rows"
 _ENDING_TAGS = (f"{OURS}.status", f"{OURS}.exit_code", f"{OURS}.error")
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "lost": "KILLED"}
 # Of one request: https://mlflow.org/docs/latest/api_reference/rest-api.html#request-limits
@@ -61,15 +61,9 @@ class MlflowRun:
         """How many rows the run says it has."""
         return int(self._tags.get(ROWS, 0))
 
-    @property
-    def best(self) -> float | None:
-        """The score that a checkpoint has to beat."""
-        return float(self._tags[BEST]) if BEST in self._tags else None
-
-    def send(self, entries: Sequence[Batchable], *, upto_row: int, best: float | None) -> None:
+    def send(self, entries: Sequence[Batchable], *, upto_row: int) -> None:
         """Send points, params and tags; with them every row before `upto_row` is there."""
-        last = [] if best is None else [Tag(upto_row, BEST, repr(best))]
-        for request in _requests([*map(self._changeable, entries), *last], upto_row):
+        for request in _requests(map(self._changeable, entries), upto_row):
             self._send(request)
 
     def upload(self, file: File) -> Rejection | None:
@@ -200,7 +194,7 @@ class _Request:
         return True
 
 
-def _requests(entries: Sequence[Batchable], upto_row: int) -> Iterator[_Request]:
+def _requests(entries: Iterable[Batchable], upto_row: int) -> Iterator[_Request]:
     request = _Request()
     for entry in entries:
         if not request.takes(entry):

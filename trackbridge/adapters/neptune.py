@@ -20,7 +20,7 @@ from trackbridge.adapters.neptune_fields import Change, Refused, Translator
 from trackbridge.adapters.neptune_ledger import MAX_SERIES, Ledger
 from trackbridge.adapters.neptune_sdk import TESTED_VERSIONS, say_what_exists
 from trackbridge.adapters.neptune_server import NeptuneServer
-from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
+from trackbridge.adapters.shaping import kind_of
 
 _log = logging.getLogger(__name__)
 
@@ -81,14 +81,7 @@ class NeptuneAdapter:
         tested_versions=TESTED_VERSIONS,
     )
 
-    def __init__(
-        self,
-        *,
-        mode: Literal["online", "offline"] = "online",
-        folder: Path | None = None,
-        checkpoints: CheckpointPolicy = "none",
-    ) -> None:
-        self.checkpoints: CheckpointPolicy = checkpoints
+    def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
         self._mode = mode
         self._folder = folder
 
@@ -105,37 +98,28 @@ class NeptuneAdapter:
         if remote is None:
             # The relay knows of no delivery, so its numbers may not be those of an earlier one.
             self._ledger.start_again()
-        self._translator = Translator(run, CheckpointChoice(self.checkpoints), self._ledger)
+        self._translator = Translator(run, self._ledger)
         self._next_row = self._ledger.rows
+        self._rejections: list[Rejection] = []
         if not ledger:
             self._tell(self._translator.introduction())
         return RemoteRef(self._place.remote_id, self._place.url, delivered_rows=self._ledger.rows)
 
     def deliver(self, rows: Sequence[Row]) -> Delivery:
-        """Hand over the rows that the ledger does not have."""
-        changes: list[Change] = []
-        rejections: list[Rejection] = []
-        kinds: dict[int, str] = {}
-        for row in rows:
-            if row.number < self._next_row:
-                continue
-            kinds[row.number] = str(row.event.__struct_config__.tag)
-            for translated in self._translator.translate(row):
-                if isinstance(translated, Rejection):
-                    rejections.append(translated)
-                else:
-                    changes.append(translated)
-            self._next_row = row.number + 1
-        for change, reason in self._place.take(changes):
-            rejections.append(Rejection(change.row, kinds[change.row], change.path, f"Neptune refuses it: {reason}"))
-        return Delivery(tuple(rejections))
+        """Hand over the rows that the ledger does not have; of the others only the rejections are told again."""
+        numbers = {row.number for row in rows}
+        again = [rejection for rejection in self._ledger.rejections if rejection.row in numbers]
+        new = self._hand_over([row for row in rows if row.number >= self._next_row])
+        self._rejections += new
+        return Delivery((*again, *new))
 
     def flush(self, timeout_s: float) -> bool:
         """True when the last step of each series was read back, and the ledger is kept; offline, on the platter."""
         if not self._place.confirm(timeout_s):
             return False
         if self._ledger.rows < self._next_row:
-            self._ledger.rows = self._next_row
+            self._ledger.rows, self._ledger.rejections = self._next_row, self._rejections
+            self._rejections = []
             self._place.keep(self._ledger.content())
         return True
 
@@ -145,6 +129,21 @@ class NeptuneAdapter:
             self._tell(self._translator.ending(ending))
             self._place.keep(self._ledger.content())
         self._place.end()
+
+    def _hand_over(self, rows: Sequence[Row]) -> list[Rejection]:
+        changes: list[Change] = []
+        rejections: list[Rejection] = []
+        for row in rows:
+            for translated in self._translator.translate(row):
+                if isinstance(translated, Rejection):
+                    rejections.append(translated)
+                else:
+                    changes.append(translated)
+            self._next_row = row.number + 1
+        kinds = {row.number: kind_of(row.event) for row in rows}
+        for change, reason in self._place.take(changes):
+            rejections.append(Rejection(change.row, kinds[change.row], change.path, f"Neptune refuses it: {reason}"))
+        return rejections
 
     def _tell(self, changes: Iterable[Change]) -> None:
         for change, reason in self._place.take(changes):

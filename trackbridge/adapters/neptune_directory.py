@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,7 +21,7 @@ import msgspec
 
 from trackbridge.adapters.base import RemoteRef, RunHeader
 from trackbridge.adapters.neptune_fields import Assignment, Change, Picture, Point, Refused, Removal, Texts, Upload
-from trackbridge.errors import TransientDeliveryError
+from trackbridge.adapters.shaping import disk_trouble_passes
 
 OPERATIONS, COMMIT, UPLOADS = "data-1.log", "trackbridge.json", "upload_path"
 # The client writes as many values into one operation; `neptune sync` sends 1000 operations in a request.
@@ -55,7 +54,7 @@ class NeptuneDirectory:
 
     def open(self, remote: RemoteRef | None) -> bytes:
         """Go on where the directory stands, or write it anew; the ledger that was kept in it, or nothing."""
-        with self._written():
+        with disk_trouble_passes(self.path):
             commit = self._last_commit() if remote is not None else None
             if commit is None:
                 self._begin()
@@ -70,7 +69,7 @@ class NeptuneDirectory:
         """Add the changes; with `keep` they count."""
         refused = []
         series: dict[str, list[Point | Picture]] = {}
-        with self._written():
+        with disk_trouble_passes(self.path):
             for change in changes:
                 if isinstance(change, (Point, Picture)):
                     series.setdefault(change.path, []).append(change)
@@ -89,7 +88,7 @@ class NeptuneDirectory:
 
     def keep(self, ledger: bytes) -> None:
         """Bring all to the platter; from here on it counts."""
-        with self._written():
+        with disk_trouble_passes(self.path):
             self._operations.flush()
             os.fsync(self._operations.fileno())
             (self.path / "last_put_version").write_text(str(self._n_operations))
@@ -136,13 +135,6 @@ class NeptuneDirectory:
         except FileNotFoundError:
             return False
         return True
-
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise TransientDeliveryError(f"{self.path} cannot be written: {error}") from error
 
 
 def _file_name(upload: Upload) -> str:

@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from trackbridge.adapters.base import Ending, Rejection, Row, RunHeader
+from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.neptune_ledger import MAX_SERIES, Ledger
 from trackbridge.adapters.shaping import (
-    CheckpointChoice,
-    checkpoint_folder,
-    files_of,
+    Files,
+    files_with,
     leaves,
+    media_gone,
+    media_unreadable,
+    patch_of,
     spelled,
     table_as_csv,
+    told_dropped,
     unknown_kind,
 )
 from trackbridge.events.models import (
@@ -33,8 +37,6 @@ from trackbridge.events.models import (
     ConfigLogged,
     EnvironmentCaptured,
     EventsDropped,
-    Heartbeat,
-    Integrity,
     MediaLogged,
     MetricsLogged,
     RunFinished,
@@ -43,7 +45,7 @@ from trackbridge.events.models import (
     SeedsLogged,
     SummaryLogged,
     TagsSet,
-    WriterOpened,
+    UnknownEvent,
 )
 
 MAX_TEXT = 16_384
@@ -53,7 +55,6 @@ _CUT = " [truncated]"
 _PICTURES = ("png", "jpg", "jpeg", "gif", "webp", "bmp")
 _TOO_MANY = f"is not after the last step of any of its {MAX_SERIES} series at Neptune"
 _SYSTEM = "monitoring"
-_UNSPOKEN = (WriterOpened, Heartbeat, Integrity)
 
 
 class Assignment(NamedTuple):
@@ -141,9 +142,8 @@ class Refused(NamedTuple):
 class Translator:
     """Translates the rows of one run, in order."""
 
-    def __init__(self, run: RunHeader, choice: CheckpointChoice, ledger: Ledger) -> None:
+    def __init__(self, run: RunHeader, ledger: Ledger) -> None:
         self._run = run
-        self._choice = choice
         self._ledger = ledger
         self._translations: dict[type, Callable[[int, Any], Iterator[Change | Rejection]]] = {
             MetricsLogged: self._metrics,
@@ -164,12 +164,15 @@ class Translator:
 
     def translate(self, row: Row) -> Iterator[Change | Rejection]:
         """The changes that a row makes, and what of it Neptune cannot carry."""
-        event = row.event
-        translation = self._translations.get(type(event))
-        if translation is not None:
-            yield from translation(row.number, event)
-        elif not isinstance(event, _UNSPOKEN):
+        if isinstance(row.event, UnknownEvent):
             yield unknown_kind(row)
+        elif translation := self._translations.get(type(row.event)):
+            yield from translation(row.number, row.event)
+        files = files_with(row, self._run.folder)
+        if isinstance(files, Rejection):
+            yield files
+        elif files:
+            yield from self._files(row.number, files)
 
     def introduction(self) -> Iterator[Change]:
         """What Neptune has to know of a run before its first row."""
@@ -220,8 +223,7 @@ class Translator:
         yield from self._assign(row, f"config/{event.scope}", event.config)
 
     def _seeds(self, row: int, event: SeedsLogged) -> Iterator[Change]:
-        seeds = {name: getattr(event, name) for name in ("init", "data", "dropout", "all")}
-        yield from self._assign(row, "seeds", _known(seeds))
+        yield from self._assign(row, "seeds", seeds_by_name(event))
 
     def _environment(self, row: int, event: EnvironmentCaptured) -> Iterator[Change]:
         environment = dict(event.environment)
@@ -230,9 +232,7 @@ class Translator:
             lines = "".join(f"{name}=={version}\n" for name, version in packages.items())
             yield self._file(row, "environment/packages", "txt", lines.encode())
         yield from self._assign(row, "environment", environment)
-        git = event.environment.get("git")
-        patch = self._run.folder / str(git.get("patch") or "") if isinstance(git, dict) else None
-        if patch is not None and patch.is_file():
+        if patch := patch_of(event, self._run.folder):
             yield self._file(row, "environment/git/diff", "patch", patch)
 
     def _summary(self, row: int, event: SummaryLogged) -> Iterator[Change]:
@@ -243,10 +243,10 @@ class Translator:
         try:
             suffix, content = _MEDIA[event.media](source)
         except FileNotFoundError:
-            yield Rejection(row, "media_logged", event.name, f"its file {event.path} is gone")
+            yield media_gone(row, event)
             return
         except (OSError, ValueError, LookupError) as error:
-            yield Rejection(row, "media_logged", event.name, f"its file {event.path} cannot be read: {error}")
+            yield media_unreadable(row, event, error)
             return
         if event.media == "image" and suffix in _PICTURES and len(content) <= MAX_PICTURE_BYTES:
             yield self._picture(row, event, content)
@@ -265,27 +265,22 @@ class Translator:
             return Rejection(row, "media_logged", event.name, f"step {event.step} {_TOO_MANY}")
         return Picture(row, series.path, series.count - 1, event.step, at_ms, content, event.caption)
 
-    def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Change | Rejection]:
-        folder = f"checkpoints/step-{event.step}"
-        yield from self._assign(row, folder, {"path": event.path, "metrics": event.metrics, "is_deleted": False})
-        if self._choice.wants(event):
-            source = checkpoint_folder(self._run.folder, event)
-            yield from self._files(row, "checkpoint_saved", folder, source)
+    def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Change]:
+        facts = {"path": event.path, "metrics": event.metrics, "is_deleted": False}
+        yield from self._assign(row, f"checkpoints/step-{event.step}", facts)
 
     def _checkpoint_deleted(self, row: int, event: CheckpointDeleted) -> Iterator[Change]:
         yield from self._assign(row, f"checkpoints/step-{event.step}", {"is_deleted": True})
 
-    def _artifact(self, row: int, event: ArtifactLogged) -> Iterator[Change | Rejection]:
-        folder = f"artifacts/{event.name}"
-        yield from self._assign(row, folder, {"type": event.type, "path": event.path, "sha256": event.sha256})
-        yield from self._files(row, "artifact_logged", folder, Path(event.path))
+    def _artifact(self, row: int, event: ArtifactLogged) -> Iterator[Change]:
+        facts = {"type": event.type, "path": event.path, "sha256": event.sha256}
+        yield from self._assign(row, f"artifacts/{event.name}", facts)
 
     def _tags(self, row: int, event: TagsSet) -> Iterator[Change]:
         yield Texts(row, "sys/tags", tuple(event.tags))
 
     def _dropped(self, row: int, event: EventsDropped) -> Iterator[Change]:
-        counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
-        yield from self._assign(row, "run/events_dropped", {f"row-{row}": f"{counts}: {event.reason}"})
+        yield from self._assign(row, "run/events_dropped", {f"row-{row}": told_dropped(event)})
 
     def _finished(self, row: int, event: RunFinished) -> Iterator[Change]:
         if event.traceback:
@@ -318,12 +313,9 @@ class Translator:
         self._ledger.put(path, "file")
         return Upload(row, path, extension, source)
 
-    def _files(self, row: int, kind: str, folder: str, source: Path) -> Iterator[Change | Rejection]:
-        files = files_of(source)
-        if not files:
-            yield Rejection(row, kind, folder, f"{source} is gone")
-        for inner, file in files.items():
-            yield self._file(row, f"{folder}/files/{inner}", "", file)
+    def _files(self, row: int, files: Files) -> Iterator[Change]:
+        for inside, file in files.inside().items():
+            yield self._file(row, f"{files.what}s/{files.name}/files/{inside}", "", file)
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:

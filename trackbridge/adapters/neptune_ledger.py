@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from trackbridge.adapters.base import Rejection
+
 MAX_SERIES = 100
 _SERIES = "Series"
 
@@ -28,6 +30,7 @@ class Series(msgspec.Struct, array_like=True):
 
 class _Written(msgspec.Struct):
     rows: int = 0
+    rejections: list[Rejection] = []
     types: dict[str, str] = {}
     series: dict[str, list[Series]] = {}
 
@@ -38,24 +41,28 @@ class Ledger:
 
     A metric has one series, and a further one when a point comes whose step is not after the last. The series used
     last comes first in the list, so a resumed session goes on in its own.
+
+    Attributes:
+        rows: how many rows it counts.
+        rejections: of the rows that were added last, which may be handed over once more.
     """
 
     def __init__(self, content: bytes = b"") -> None:
         written = msgspec.json.decode(content, type=_Written) if content else _Written()
-        self.rows = written.rows
+        self.rows, self.rejections = written.rows, written.rejections
         self.types = dict(written.types)
         self._series = dict(written.series)
         self._folders = Counter(folder for path in self.types for folder in _folders(path))
 
     def content(self) -> bytes:
         """The ledger as JSON, for the next time."""
-        return msgspec.json.encode(_Written(self.rows, self.types, self._series))
+        return msgspec.json.encode(_Written(self.rows, self.rejections, self.types, self._series))
 
     def start_again(self) -> None:
         """Keep the types of fields, which are at Neptune, but count rows and points from the first on again."""
         for path in [path for path, kind in self.types.items() if kind == _SERIES]:
             self.drop(path)
-        self.rows, self._series = 0, {}
+        self.rows, self.rejections, self._series = 0, [], {}
 
     def put(self, path: str, kind: str) -> str | None:
         """Note that there is a field of this type; the type it had before."""

@@ -9,45 +9,80 @@ import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from trackbridge.adapters.base import Rejection, Row
-from trackbridge.events.models import CheckpointSaved
-from trackbridge.events.names import lower_is_better
+from trackbridge.errors import TransientDeliveryError
+from trackbridge.events.models import (
+    AnyEvent,
+    ArtifactLogged,
+    CheckpointSaved,
+    EnvironmentCaptured,
+    EventsDropped,
+    MediaLogged,
+    UnknownEvent,
+)
 
 _log = logging.getLogger(__name__)
 
-CheckpointPolicy: TypeAlias = Literal["none", "best", "all"]
-"""Which checkpoints are uploaded: `best` means each that beats all before it by its first metric."""
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files that go with a row: those of an artifact, or of a checkpoint that is to be uploaded.
 
-class CheckpointChoice:
-    """Decides which checkpoints of a run are uploaded. `best` is the score to beat, higher is better; a tracker
-    that can keep it gives it back after a restart.
+    Attributes:
+        kind: the kind of the event they come from.
+        what: `artifact` or `checkpoint`.
+        name: the artifact's name, or `step-<n>`.
+        path: the file, or the folder of them all.
     """
 
-    def __init__(self, policy: CheckpointPolicy, *, best: float | None = None) -> None:
-        self._policy = policy
-        self.best = best
+    kind: str
+    what: Literal["artifact", "checkpoint"]
+    name: str
+    path: Path
 
-    def wants(self, checkpoint: CheckpointSaved) -> bool:
-        """True when this one is to be uploaded; ask once per checkpoint, in order."""
-        if self._policy != "best":
-            return self._policy == "all"
-        for metric, value in checkpoint.metrics.items():
-            score = -value if lower_is_better(metric) else value
-            if self.best is None or score > self.best:
-                self.best = score
-                return True
-            return False
-        return False
+    def inside(self) -> dict[str, Path]:
+        """The file by its name, or the files of the folder by their paths in it; none when there is nothing."""
+        if self.path.is_file():
+            return {self.path.name: self.path}
+        files = (file for file in sorted(self.path.rglob("*")) if file.is_file())
+        return {file.relative_to(self.path).as_posix(): file for file in files}
+
+
+def files_with(row: Row, run_folder: Path) -> Files | Rejection | None:
+    """What is to be uploaded with a row; a rejection when it is gone."""
+    event = row.event
+    if isinstance(event, ArtifactLogged):
+        files = Files(kind_of(event), "artifact", event.name, run_folder / event.path)
+    elif isinstance(event, CheckpointSaved) and row.upload is not None:
+        files = Files(kind_of(event), "checkpoint", f"step-{event.step}", checkpoint_folder(run_folder, event))
+    else:
+        return None
+    if files.inside():
+        return files
+    return Rejection(row.number, files.kind, files.name, f"{files.path} is gone")
 
 
 def checkpoint_folder(run_folder: Path, checkpoint: CheckpointSaved) -> Path:
     """Where the bytes of a checkpoint are: the run's own copy while there is one, else where it was saved."""
     kept = run_folder / checkpoint.kept if checkpoint.kept else None
     return kept if kept is not None and kept.is_dir() else run_folder / checkpoint.path
+
+
+def patch_of(event: EnvironmentCaptured, run_folder: Path) -> Path | None:
+    """The file of the changes that were not committed, where there is one."""
+    git = event.environment.get("git")
+    patch = run_folder / str(git.get("patch") or "") if isinstance(git, dict) else None
+    return patch if patch is not None and patch.is_file() else None
+
+
+def told_dropped(event: EventsDropped) -> str:
+    """What the disk refused, as a sentence such as `7 metrics_logged: disk full`."""
+    return f"{', '.join(f'{count} {kind}' for kind, count in event.counts.items())}: {event.reason}"
 
 
 def leaves(nested: Mapping[str, Any], prefix: str = "", *, separator: str = "/") -> Iterator[tuple[str, Any]]:
@@ -87,13 +122,6 @@ def table_as_csv(content: bytes) -> bytes:
     return text.getvalue().encode()
 
 
-def files_of(path: Path) -> dict[str, Path]:
-    """A file by its name, or the files of a folder by their paths in it; none when there is nothing."""
-    if path.is_file():
-        return {path.name: path}
-    return {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
-
-
 def spelled(value: float) -> float | str:
     """The value; "NaN", "Infinity" and "-Infinity" where JSON has no number for it."""
     if math.isfinite(value):
@@ -114,10 +142,33 @@ def version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
+def kind_of(event: AnyEvent) -> str:
+    """The kind of an event, such as `media_logged`."""
+    return event.kind if isinstance(event, UnknownEvent) else str(event.__struct_config__.tag)
+
+
 def unknown_kind(row: Row) -> Rejection:
     """The rejection of an event that this version does not know."""
-    kind = getattr(row.event, "kind", type(row.event).__name__)
-    return Rejection(row.number, kind, "event", "this version of trackbridge does not know the kind")
+    return Rejection(row.number, kind_of(row.event), "event", "this version of trackbridge does not know the kind")
+
+
+def media_gone(row: int, event: MediaLogged) -> Rejection:
+    """The rejection of media whose file is not there any more."""
+    return Rejection(row, "media_logged", event.name, f"its file {event.path} is gone")
+
+
+def media_unreadable(row: int, event: MediaLogged, error: Exception) -> Rejection:
+    """The rejection of media whose file is not what it should be."""
+    return Rejection(row, "media_logged", event.name, f"its file {event.path} cannot be read: {error}")
+
+
+@contextmanager
+def disk_trouble_passes(place: Path) -> Iterator[None]:
+    """A disk that is full or away for now is waited for, as a server would be."""
+    try:
+        yield
+    except OSError as error:
+        raise TransientDeliveryError(f"{place} cannot be written: {error}") from error
 
 
 def _spelled(value: Any) -> Any:

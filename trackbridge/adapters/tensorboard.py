@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -25,10 +24,9 @@ import msgspec
 from trackbridge.adapters import tensorboard_events as events
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection, RemoteRef, Row, RunHeader
 from trackbridge.adapters.description import Description
-from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy
+from trackbridge.adapters.shaping import disk_trouble_passes
 from trackbridge.adapters.tensorboard_description import description_records, ending_records
 from trackbridge.adapters.tensorboard_rows import RowWriter
-from trackbridge.errors import TransientDeliveryError
 
 COMMIT = "trackbridge.msgpack"
 
@@ -39,7 +37,6 @@ class Commit(msgspec.Struct, kw_only=True):
     run_id: str
     rows: int = 0
     size_bytes: int = 0
-    best: float | None = None
     description: Description = msgspec.field(default_factory=Description)
 
 
@@ -77,14 +74,7 @@ class TensorboardAdapter:
         },
     )
 
-    def __init__(
-        self,
-        *,
-        mode: Literal["online", "offline"] = "online",
-        folder: Path | None = None,
-        checkpoints: CheckpointPolicy = "none",
-    ) -> None:
-        self.checkpoints: CheckpointPolicy = checkpoints
+    def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
         self._log_folder = folder
 
     def open(self, run: RunHeader, remote: RemoteRef | None) -> RemoteRef:
@@ -92,12 +82,11 @@ class TensorboardAdapter:
         self._run = run
         name = re.sub(r"[^\w.-]+", "_", run.name)[:60]
         self._folder = (self._log_folder or run.folder / "offline" / self.name) / f"{name}-{run.run_id[-12:]}"
-        with _told_as_transient(self._folder):
+        with disk_trouble_passes(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file("2-ending").unlink(missing_ok=True)
             self._commit = self._last_commit() or Commit(run_id=run.run_id)
-            self._choice = CheckpointChoice(self.checkpoints, best=self._commit.best)
-            self._writer = RowWriter(run.folder, self._choice)
+            self._writer = RowWriter(run.folder)
             self._write_description()
             self._rows = self._file("1-rows").open("ab")
             self._rows.truncate(self._commit.size_bytes)
@@ -124,13 +113,13 @@ class TensorboardAdapter:
 
     def flush(self, timeout_s: float) -> bool:
         """Bring everything to the platter; True when that is done."""
-        with _told_as_transient(self._folder):
+        with disk_trouble_passes(self._folder):
             self._rows.flush()
             os.fsync(self._rows.fileno())
             if not self._is_described:
                 self._write_description()
                 self._is_described = True
-            self._commit.size_bytes, self._commit.best = self._rows.tell(), self._choice.best
+            self._commit.size_bytes = self._rows.tell()
             # Not JSON: a config may hold NaN.
             self._replace(self._folder / COMMIT, msgspec.msgpack.encode(self._commit))
         return True
@@ -138,13 +127,13 @@ class TensorboardAdapter:
     def close(self, ending: Ending | None) -> None:
         """Note how the run ended; with None only the files are closed."""
         self.flush(0.0)
-        with _told_as_transient(self._folder):
+        with disk_trouble_passes(self._folder):
             self._rows.close()
             if ending is not None:
                 self._replace(self._file("2-ending"), ending_records(ending, self._run))
 
     def _write(self, record: bytes) -> None:
-        with _told_as_transient(self._folder):
+        with disk_trouble_passes(self._folder):
             self._rows.write(record)
 
     def _write_description(self) -> None:
@@ -170,11 +159,3 @@ class TensorboardAdapter:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-
-
-@contextmanager
-def _told_as_transient(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TransientDeliveryError(f"{folder} cannot be written: {error}") from error

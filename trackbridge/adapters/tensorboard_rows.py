@@ -12,7 +12,7 @@ from typing import Any
 
 from trackbridge.adapters import tensorboard_events as events
 from trackbridge.adapters.base import Rejection, Row
-from trackbridge.adapters.shaping import CheckpointChoice, read_table, unknown_kind
+from trackbridge.adapters.shaping import media_gone, media_unreadable, read_table, told_dropped, unknown_kind
 from trackbridge.events.models import (
     AnyEvent,
     ArtifactLogged,
@@ -32,14 +32,12 @@ _PICTURES = {".png", ".jpg", ".jpeg", ".gif"}
 class RowWriter:
     """Turns the rows of one run into records."""
 
-    def __init__(self, run_folder: Path, choice: CheckpointChoice) -> None:
+    def __init__(self, run_folder: Path) -> None:
         self._folder = run_folder
-        self._choice = choice
         self._records: dict[type, Callable[[int, Any], Iterator[bytes | Rejection]]] = {
             MetricsLogged: _metrics,
             RunResumed: _resumed,
             MediaLogged: self._media,
-            CheckpointSaved: self._checkpoint,
             ArtifactLogged: _artifact,
             EventsDropped: _dropped,
             RunFinished: _finished,
@@ -49,6 +47,8 @@ class RowWriter:
         """The records of a row, and what of it TensorBoard cannot carry."""
         if isinstance(row.event, UnknownEvent):
             yield unknown_kind(row)
+        elif row.upload and isinstance(row.event, CheckpointSaved):
+            yield Rejection(row.number, "checkpoint_saved", f"step-{row.event.step}", "TensorBoard keeps no files")
         elif make := self._records.get(type(row.event)):
             yield from make(row.number, row.event)
 
@@ -57,16 +57,12 @@ class RowWriter:
         try:
             value = _media_value(event, path.read_bytes(), path.suffix.lower())
         except FileNotFoundError:
-            yield Rejection(row, "media_logged", event.name, f"its file {event.path} is gone")
+            yield media_gone(row, event)
         except (OSError, ValueError, LookupError, TypeError) as error:
-            yield Rejection(row, "media_logged", event.name, f"its file {event.path}: {error}")
+            yield media_unreadable(row, event, error)
         else:
             caption = [events.text(f"{event.name}/caption", event.caption)] if event.caption else []
             yield events.record(_seconds(event), event.step, [value, *caption])
-
-    def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Rejection]:
-        if self._choice.wants(event):
-            yield Rejection(row, "checkpoint_saved", f"step-{event.step}", "TensorBoard keeps no files")
 
 
 def _metrics(row: int, event: MetricsLogged) -> Iterator[bytes]:
@@ -86,8 +82,7 @@ def _artifact(row: int, event: ArtifactLogged) -> Iterator[Rejection]:
 
 
 def _dropped(row: int, event: EventsDropped) -> Iterator[bytes]:
-    counts = ", ".join(f"{count} {kind}" for kind, count in event.counts.items())
-    yield _remark(event, f"events_dropped/{row}", f"{counts}: {event.reason}")
+    yield _remark(event, f"events_dropped/{row}", told_dropped(event))
 
 
 def _finished(row: int, event: RunFinished) -> Iterator[bytes]:

@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 from weakref import WeakValueDictionary
 
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, RemoteRef, Row, RunHeader
-from trackbridge.adapters.shaping import CheckpointPolicy
 from trackbridge.adapters.wandb_folder import FolderRun
 from trackbridge.adapters.wandb_rows import Marks, RowWriter
 from trackbridge.adapters.wandb_sdk import TESTED_VERSIONS, load_sdk, sdk_calls
@@ -55,7 +54,6 @@ class WandbAdapter:
     pause_s: ClassVar[float] = 2.0
 
     def __init__(self, *, mode: Literal["online", "offline"] = "online", folder: Path | None = None) -> None:
-        self.checkpoints: CheckpointPolicy = "none"
         self._mode = mode
         self._confirmed_at = -math.inf
         self._folder = folder
@@ -78,7 +76,7 @@ class WandbAdapter:
         folder = (self._folder or run.folder / "offline" / self.name).resolve()
         is_offline = self._mode == "offline"
         self._place = FolderRun(run, folder) if is_offline else ServerRun(run)
-        self._writer = RowWriter(run, self.checkpoints, staging=folder / "artifacts" if is_offline else None)
+        self._writer = RowWriter(run, staging=folder / "artifacts" if is_offline else None)
         self._run_id = run.run_id
         self._unconfirmed: list[Row] = []
         with sdk_calls():

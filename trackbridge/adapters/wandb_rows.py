@@ -15,10 +15,11 @@ from typing import Any
 
 from trackbridge.adapters.base import Rejection, Row, RunHeader
 from trackbridge.adapters.description import seeds_by_name
-from trackbridge.adapters.shaping import CheckpointChoice, CheckpointPolicy, checkpoint_folder, read_table, unknown_kind
+from trackbridge.adapters.shaping import checkpoint_folder, kind_of, media_gone, read_table, unknown_kind
 from trackbridge.adapters.wandb_sdk import EPOCH, MAX_TAG, OURS, STEP, SYSTEM_STEP, fitting_tags
 from trackbridge.errors import TransientDeliveryError
 from trackbridge.events.models import (
+    AnyEvent,
     ArtifactLogged,
     CheckpointSaved,
     ConfigLogged,
@@ -37,7 +38,6 @@ from trackbridge.events.models import (
 )
 from trackbridge.settings import vendor_variable
 
-BEST = "trackbridge/best_checkpoint"
 ROWS = "trackbridge/rows"
 _TAKEN_NAMES = {"_step", "_timestamp", "_runtime", "_wandb", STEP, EPOCH, SYSTEM_STEP, ""}
 MAX_ARTIFACT_NAME = 128
@@ -76,20 +76,16 @@ class RowWriter:
         marks: what was written since the last confirmation.
     """
 
-    def __init__(self, header: RunHeader, policy: CheckpointPolicy, *, staging: Path | None) -> None:
+    def __init__(self, header: RunHeader, *, staging: Path | None) -> None:
         self.run: Any = None
         self.first_row = 0
         self.marks = Marks()
         self._header = header
-        self._policy = policy
         self._staging = staging
-        self._choice: CheckpointChoice | None = None
 
     def attach(self, run: Any, first_row: int) -> None:
         """Write to this run of the SDK from now on."""
         self.run, self.first_row = run, first_row
-        if self._choice is None:
-            self._choice = CheckpointChoice(self._policy, best=run.summary.get(BEST))
 
     def rewrite(self, rows: Sequence[Row]) -> None:
         """Write again what did not arrive; artifacts are known to have when they are written."""
@@ -101,6 +97,8 @@ class RowWriter:
         """Write one row; what W&B cannot carry of it."""
         if isinstance(row.event, UnknownEvent):
             return [unknown_kind(row)]
+        if isinstance(row.event, CheckpointSaved):
+            return list(self._write_checkpoint(row.number, row.event, row.upload))
         write = _WRITERS.get(type(row.event))
         return [] if write is None else list(write(self, row.number, row.event) or ())
 
@@ -110,7 +108,7 @@ class RowWriter:
             ours = {**self.run.config.get(OURS, {}), "rows": self.marks.config + 1}
             self.run.config.update({OURS: ours}, allow_val_change=True)
         if self.marks.summary >= 0:
-            self.run.summary.update({ROWS: self.marks.summary + 1, BEST: self._best})
+            self.run.summary.update({ROWS: self.marks.summary + 1})
 
     def _write_metrics(self, number: int, event: MetricsLogged) -> Iterator[Rejection]:
         values: dict[str, Any] = {}
@@ -129,7 +127,7 @@ class RowWriter:
         # Also of a row that is at W&B already: what was rejected has to be rejected again.
         path = self._header.folder / event.path
         if not path.is_file():
-            yield Rejection(number, "media_logged", event.name, f"its file {event.path} is gone")
+            yield media_gone(number, event)
             return
         try:
             value, beside = _MEDIA[event.media](path, event)
@@ -183,7 +181,7 @@ class RowWriter:
         self.marks.config = number
         for tag in event.tags:
             if len(tag) > MAX_TAG:
-                kind = str(event.__struct_config__.tag)
+                kind = kind_of(event)
                 yield Rejection(number, kind, tag, f"W&B takes tags of {MAX_TAG} characters; it has the beginning")
 
     def _write_resumed(self, number: int, event: RunResumed) -> None:
@@ -200,26 +198,20 @@ class RowWriter:
         path = self._header.folder / event.path
         yield from self._upload(number, event, Upload(event.name, event.type, path, {"sha256": event.sha256}))
 
-    def _write_checkpoint(self, number: int, event: CheckpointSaved) -> Iterator[Rejection]:
-        assert self._choice is not None
-        if not self._choice.wants(event):
+    def _write_checkpoint(self, number: int, event: CheckpointSaved, upload: str | None) -> Iterator[Rejection]:
+        if upload is None:
             return
-        aliases = (f"step-{event.step}", *["best"] * (self._policy == "best"))
+        aliases = (f"step-{event.step}", *["best"] * (upload == "best"))
         metadata = {"step": event.step, "metrics": event.metrics}
         folder = checkpoint_folder(self._header.folder, event)
         name = f"checkpoint-{self._header.run_id}"
         yield from self._upload(number, event, Upload(name, "model", folder, metadata, aliases))
-        self.marks.summary = number
 
-    @property
-    def _best(self) -> float | None:
-        return None if self._choice is None else self._choice.best
-
-    def _upload(self, number: int, event: Event, upload: Upload) -> Iterator[Rejection]:
+    def _upload(self, number: int, event: AnyEvent, upload: Upload) -> Iterator[Rejection]:
         """Upload as an artifact, and wait for it. Content that W&B has already makes no second version there."""
         import wandb
 
-        kind = str(event.__struct_config__.tag)
+        kind = kind_of(event)
         if not upload.path.exists():
             yield Rejection(number, kind, upload.name, f"{upload.path} is gone")
             return
@@ -330,5 +322,4 @@ _WRITERS: dict[type[Event], Callable[[RowWriter, int, Any], Iterator[Rejection] 
     RunFinished: RowWriter._write_finished,
     EventsDropped: RowWriter._write_dropped,
     ArtifactLogged: RowWriter._write_artifact,
-    CheckpointSaved: RowWriter._write_checkpoint,
 }

@@ -48,6 +48,7 @@ class Cursor(msgspec.Struct, kw_only=True):
 
     Attributes:
         in_flight: how many events of each journal are in the batch that was handed over but not confirmed.
+        best_score: of the checkpoints that count, higher is better; what the next one has to beat.
         rejections: by kind, subject and reason, the first two hundred; `rejected` counts them all.
         error: why it waits or stopped, and how to mend it.
         closed_as: the status the tracker was told at the end; None while the run goes on there.
@@ -62,6 +63,7 @@ class Cursor(msgspec.Struct, kw_only=True):
     remote_id: str | None = None
     url: str | None = None
     remote_state: dict[str, Any] = {}
+    best_score: float | None = None
     rejections: list[RejectionNote] = []
     rejected: int = 0
     error: str | None = None
@@ -88,7 +90,7 @@ class Cursor(msgspec.Struct, kw_only=True):
 
     def start_again(self) -> None:
         """Forget what was delivered, for a tracker that has lost it."""
-        self.marks, self.next_row, self.in_flight = {}, 0, None
+        self.marks, self.next_row, self.in_flight, self.best_score = {}, 0, None, None
         self.rejections, self.rejected = [], 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +11,7 @@ import msgspec
 
 from trackbridge.errors import TrackbridgeError
 from trackbridge.journal.cursor import load_cursor
-from trackbridge.relay.follower import Follower, Outcome, connector
+from trackbridge.relay.follower import Follower, Outcome, connected
 from trackbridge.relay.header import ending_of
 from trackbridge.relay.log import RelayLog, masked
 from trackbridge.relay.process import Answer, Message, Progress, Request
@@ -43,9 +44,10 @@ def _deliver(request: Request, target: Target, checkpoints: CheckpointUpload, an
     follower = Follower(
         watch=watch,
         target=target,
-        connect=connector(target, checkpoints),
+        connect=partial(connected, target),
         ending=lambda: ending_of(watch.record()),
         wait=Patience(request.patience_s).wait,
+        checkpoints=checkpoints,
         delivered=lambda count: _tell(answers, Progress(count)),
     )
     outcome: Outcome = follower.catch_up()

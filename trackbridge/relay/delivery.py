@@ -12,8 +12,10 @@ from typing import TypeVar
 from trackbridge.adapters.base import Adapter, Ending, RemoteRef, RunHeader
 from trackbridge.errors import AdapterBug, DeliveryError, MissingDependencyError, TransientDeliveryError
 from trackbridge.journal.cursor import State, load_cursor, save_cursor
+from trackbridge.relay.choice import CheckpointChoice
 from trackbridge.relay.feed import Batch, Feed
 from trackbridge.relay.log import masked
+from trackbridge.settings import CheckpointUpload
 from trackbridge.targets import Target
 
 BATCH_ROWS = 1000
@@ -31,12 +33,19 @@ class RunDelivery:
     """
 
     def __init__(
-        self, header: RunHeader, target: Target, adapter: Adapter, *, confirm_timeout_s: float = CONFIRM_TIMEOUT_S
+        self,
+        header: RunHeader,
+        target: Target,
+        adapter: Adapter,
+        *,
+        checkpoints: CheckpointUpload = "none",
+        confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
     ) -> None:
         self.header = header
         self.target = target
         self.cursor = load_cursor(header.folder, str(target))
         self._adapter = adapter
+        self._checkpoints = checkpoints
         self._confirm_timeout_s = confirm_timeout_s
         self._feed = Feed(header.folder, self.cursor.marks, self.cursor.next_row)
         self._is_open = False
@@ -95,17 +104,20 @@ class RunDelivery:
             _log.info("closing the connection to %s after a failure: %s", self.target, error)
 
     def _hand_over(self, batch: Batch) -> None:
-        delivery = self._guarded(lambda: self._adapter.deliver(batch.rows))
+        choice = CheckpointChoice(self._checkpoints, self.cursor.best_score)
+        rows = [choice.marked(row) for row in batch.rows]
+        delivery = self._guarded(lambda: self._adapter.deliver(rows))
         self.is_unconfirmed = not self._guarded(lambda: self._adapter.flush(self._confirm_timeout_s))
         if self.is_unconfirmed:
             raise TransientDeliveryError(
-                f"{self.target} did not confirm {len(batch.rows)} events in {self._confirm_timeout_s:.0f} s"
+                f"{self.target} did not confirm {len(rows)} events in {self._confirm_timeout_s:.0f} s"
             )
         cursor = self.cursor
         for rejection in delivery.rejections:
             cursor.reject(rejection.row, rejection.kind, rejection.what, masked(rejection.reason))
         cursor.marks, cursor.in_flight, cursor.error = batch.marks, None, None
-        cursor.next_row += len(batch.rows)
+        cursor.next_row += len(rows)
+        cursor.best_score = choice.best
         self._save("delivering")
 
     def _guarded(self, call: Callable[[], T]) -> T:

@@ -18,7 +18,7 @@ from trackbridge.errors import AdapterBug, TrackbridgeError, TransientDeliveryEr
 from trackbridge.journal.cursor import delivery_folder, load_cursor, lock_file
 from trackbridge.relay.delivery import CONFIRM_TIMEOUT_S, RunDelivery, note_failure
 from trackbridge.relay.header import header_of
-from trackbridge.relay.lock import held
+from trackbridge.journal.lock import held
 from trackbridge.relay.retry import Backoff
 from trackbridge.relay.standing import is_delivered
 from trackbridge.relay.watch import RunWatch
@@ -33,15 +33,9 @@ LONGEST_CONFIRMATION_S = 3600.0
 SMALLEST_BATCH, LARGEST_BATCH = 8000, 32_000
 
 
-def connector(target: Target, checkpoints: CheckpointUpload) -> Callable[[], Adapter]:
-    """What makes adapter objects for a target, which upload these checkpoints."""
-
-    def connect() -> Adapter:
-        adapter = load_adapter(target.adapter)(mode=target.mode)
-        adapter.checkpoints = checkpoints
-        return adapter
-
-    return connect
+def connected(target: Target) -> Adapter:
+    """A new adapter object of a target."""
+    return load_adapter(target.adapter)(mode=target.mode)
 
 
 @dataclass
@@ -52,6 +46,7 @@ class Follower:
         connect: makes a new adapter object.
         ending: how the run ended, or None while it goes on.
         wait: sleeps so many seconds; False when there is no more patience for it.
+        checkpoints: which of them are uploaded.
         delivered: told how many events were confirmed.
     """
 
@@ -60,6 +55,7 @@ class Follower:
     connect: Callable[[], Adapter]
     ending: Callable[[], Ending | None]
     wait: Callable[[float], bool]
+    checkpoints: CheckpointUpload = "none"
     delivered: Callable[[int], None] = lambda count: None
     backoff: Backoff = field(default_factory=Backoff)
     confirm_timeout_s: float = CONFIRM_TIMEOUT_S
@@ -105,7 +101,13 @@ class Follower:
         if self._is_done():
             return "delivered"
         header = header_of(self.watch.record())
-        delivery = RunDelivery(header, self.target, self.connect(), confirm_timeout_s=self.confirm_timeout_s)
+        delivery = RunDelivery(
+            header,
+            self.target,
+            self.connect(),
+            checkpoints=self.checkpoints,
+            confirm_timeout_s=self.confirm_timeout_s,
+        )
         try:
             self._count(delivery.open())
             return self._deliver(delivery, goes_on)

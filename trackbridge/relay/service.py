@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from trackbridge.journal.cursor import targets_of
-from trackbridge.relay.follower import Follower, connector
+from trackbridge.relay.follower import Follower, connected
 from trackbridge.relay.header import ending_of
 from trackbridge.relay.process import PATIENCE_S, RelayProcess
 from trackbridge.relay.standing import standing
@@ -24,8 +25,15 @@ def serve(run_folder: Path, target: Target) -> None:
     others = threading.Thread(target=take_up_others, args=(run_folder, target), name="others")
     others.start()
     watch = watch_run(run_folder)
-    connect = connector(target, load_settings().upload_checkpoints)
-    outcome = Follower(watch, target, connect, lambda: ending_of(watch.record()), _wait).follow()
+    follower = Follower(
+        watch=watch,
+        target=target,
+        connect=partial(connected, target),
+        ending=lambda: ending_of(watch.record()),
+        wait=_wait,
+        checkpoints=load_settings().upload_checkpoints,
+    )
+    outcome = follower.follow()
     _log.info("%s: %s", target, outcome)
     others.join()
 

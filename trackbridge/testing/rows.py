@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trackbridge.adapters.base import Row, RunHeader
-from trackbridge.events.models import KnownEvent, MediaLogged, MetricsLogged, RunStarted, UnknownEvent
+from trackbridge.events.models import CheckpointSaved, KnownEvent, MediaLogged, MetricsLogged, RunStarted, UnknownEvent
 from trackbridge.run.media import Media
 
 STARTED_NS = 1_700_000_000_123_000_000
@@ -53,6 +53,19 @@ class RowBuilder:
     def add_metrics(self, step: int, metrics: Mapping[str, float], epoch: float | None = None) -> Row:
         """Append scalars at a step."""
         return self.add(MetricsLogged, step=step, metrics=dict(metrics), epoch=epoch)
+
+    def add_checkpoint(
+        self,
+        step: int,
+        folder: Path,
+        metrics: Mapping[str, float],
+        *,
+        upload: Literal["best", "other"] | None = None,
+    ) -> Row:
+        """Append a checkpoint with its scores, marked as the relay would where its bytes are to be uploaded."""
+        row = self.add(CheckpointSaved, step=step, path=str(folder), metrics=dict(metrics))
+        self.rows[-1] = row._replace(upload=upload)
+        return self.rows[-1]
 
     def add_media(self, step: int, name: str, media: Media) -> Row:
         """Append a picture, table, histogram or text, and write its file as a run would."""
