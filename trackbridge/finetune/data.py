@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackbridge.errors import DataError, MissingDependencyError
+from trackbridge.errors import DataError
 from trackbridge.finetune.blocks.data import BuiltinData, HubData, LocalData
 from trackbridge.finetune.grammar import sentences
-from trackbridge.finetune.rows import Row, read_delimited, read_json_lines
+from trackbridge.finetune.hub import load_split
+from trackbridge.finetune.rows import Row, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def _generated(data: BuiltinData) -> Corpus:
 
 def _from_file(data: LocalData, name: Path) -> Examples:
     file = data.folder / name
-    rows = list(_rows(data, file))
+    rows = list(read_table(file, data.file_format, quoting=data.quoting, header=data.header))
     if not rows:
         raise DataError(f"{file}: no examples in it")
     return Examples(
@@ -81,14 +82,6 @@ def _from_file(data: LocalData, name: Path) -> Examples:
     )
 
 
-def _rows(data: LocalData, file: Path) -> Iterable[Row]:
-    if data.file_format == "jsonl":
-        return read_json_lines(file)
-    is_tsv = data.file_format == "tsv"
-    quoting = data.quoting or ("none" if is_tsv else "csv")
-    return read_delimited(file, delimiter="\t" if is_tsv else ",", quoting=quoting, header=data.header)
-
-
 def _written_label(row: Row, column: str | int) -> str:
     value = row.value(column)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == "":
@@ -97,18 +90,8 @@ def _written_label(row: Row, column: str | int) -> str:
 
 
 def _from_hub(data: HubData, split: str) -> Examples:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("data.hub", "datasets", "transformers") from error
-    try:
-        table = datasets.load_dataset(data.hub, data.subset, split=split, revision=data.revision)
-    # `datasets` raises many unrelated kinds for one cause: there is no such dataset, subset or split here
-    except Exception as error:
-        raise DataError(f"cannot load split {split!r} of the dataset {data.hub!r}: {error}") from error
-    source = f"{data.hub}{f'/{data.subset}' if data.subset else ''}, split {split}"
-    names = getattr(table.features.get(data.label), "names", None)
-    rows = [Row(number, columns, Path(source)) for number, columns in enumerate(table, start=1)]
+    table = load_split(data.hub, subset=data.subset, revision=data.revision, split=split)
+    source, rows, names = table.source, table.rows, table.class_names.get(data.label)
     texts = [row.text(data.text) for row in rows]
     pairs = None if data.text_pair is None else [row.text(data.text_pair) for row in rows]
     labels = [_hub_label(row, data.label, names) for row in rows]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 ACCEPTABLE_SHARE = 0.7
+_DOCUMENT_SENTENCES = 5
 
 _PEOPLE = (
     ("boy", "boys", "himself"),
@@ -112,6 +113,23 @@ def sentences(count: int, *, corpus: int = 0) -> tuple[list[str], list[str]]:
     chance = random.Random(f"acceptability {corpus}")
     pairs = [_labelled_sentence(chance) for _ in range(count)]
     return [text for text, _ in pairs], [label for _, label in pairs]
+
+
+def documents(count: int, *, corpus: int = 0) -> list[list[str]]:
+    """Acceptable sentences, `count` in all, in documents of up to five that are about the same noun.
+
+    `corpus` numbers independent draws, which are none of those of `sentences`.
+    """
+    chance = random.Random(f"acceptable documents {corpus}")
+    finished: list[list[str]] = []
+    begun: dict[str, list[str]] = {}
+    for _ in range(count):
+        clause = _clause(chance)
+        document = begun.setdefault(clause.subject.noun, [])
+        document.append(_written(clause.words()))
+        if len(document) == _DOCUMENT_SENTENCES:
+            finished.append(begun.pop(clause.subject.noun))
+    return [*finished, *begun.values()]
 
 
 def _labelled_sentence(chance: random.Random) -> tuple[str, str]:

@@ -1,16 +1,17 @@
-"""Rows of a TSV, CSV or JSON Lines file, each with its line number, so that a bad one can be pointed at."""
+"""Rows of a TSV, CSV, JSON Lines or text file, each with its line number, so that a bad one can be pointed at."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from trackbridge.errors import DataError, nearest
+from trackbridge.finetune.blocks.block import TableFormat
 
 Quoting = Literal["none", "csv"]
 Columns = Mapping[str, Any]
@@ -55,6 +56,28 @@ class Row:
             names = list(self.columns)
             return names[column - 1] if 0 < column <= len(names) else str(column)
         return column
+
+
+def read_table(file: Path, table_format: TableFormat, *, quoting: Quoting | None, header: bool) -> Iterable[Row]:
+    """The rows of a file in this format; `quoting` is by default what the format means by quotation marks.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not what the format says.
+    """
+    if table_format == "jsonl":
+        return read_json_lines(file)
+    is_tsv = table_format == "tsv"
+    default: Quoting = "none" if is_tsv else "csv"
+    return read_delimited(file, delimiter="\t" if is_tsv else ",", quoting=quoting or default, header=header)
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text file, in UTF-8 with or without a byte order mark, without their ends.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return _lines(_text_of(file))
 
 
 def read_delimited(file: Path, *, delimiter: str, quoting: Quoting, header: bool) -> Iterator[Row]:

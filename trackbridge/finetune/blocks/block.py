@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
@@ -19,6 +19,10 @@ Column = StrictInt | str
 EvalSetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 SeedValue = Annotated[StrictInt, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+TableFormat = Literal["tsv", "csv", "jsonl"]
+TABLE_FORMATS: dict[str, TableFormat] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""The formats of tables by the suffixes of their files."""
 
 
 def has_key(given: Any, key: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from trackbridge.finetune.blocks.block import Block, Column, EvalSetName, has_key
+from trackbridge.finetune.blocks.block import TABLE_FORMATS, Block, Column, EvalSetName, TableFormat, has_key
 
 
 class LocalData(Block):
@@ -21,7 +21,7 @@ class LocalData(Block):
     folder: Path = Path()
     train: Path
     eval: dict[EvalSetName, Path] = Field(min_length=1)
-    format: Literal["tsv", "csv", "jsonl"] | None = None
+    format: TableFormat | None = None
     header: bool = True
     quoting: Literal["none", "csv"] | None = None
     text: Column = "text"
@@ -29,17 +29,13 @@ class LocalData(Block):
     label: Column = "label"
 
     @property
-    def file_format(self) -> Literal["tsv", "csv", "jsonl"]:
+    def file_format(self) -> TableFormat:
         """The format as told, or as the training file's suffix tells it."""
-        if self.format is not None:
-            return self.format
-        formats: dict[str, Literal["tsv", "csv", "jsonl"]]
-        formats = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-        return formats[self.train.suffix.lower()]
+        return self.format or TABLE_FORMATS[self.train.suffix.lower()]
 
     @model_validator(mode="after")
     def _format_is_known(self) -> LocalData:
-        if self.format is None and self.train.suffix.lower() not in {".tsv", ".csv", ".jsonl", ".ndjson"}:
+        if self.format is None and self.train.suffix.lower() not in TABLE_FORMATS:
             raise ValueError(f"cannot tell the format of {self.train}: set data.format to tsv, csv or jsonl")
         return self
 
