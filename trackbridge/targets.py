@@ -5,8 +5,10 @@ Where runs can be delivered to: a target is the name of an adapter and how it is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, cast, get_args
 
 from trackbridge.errors import NotFoundError, SettingsError, nearest
@@ -21,6 +23,12 @@ BUILT_IN = {
     "tensorboard": "trackbridge.adapters.tensorboard:TensorboardAdapter",
     "wandb": "trackbridge.adapters.wandb:WandbAdapter",
 }
+
+_TO_KNOW = {
+    "neptune": "Neptune's hosted service closed on 5 March 2026. What still exists: self-hosted servers and others with"
+    " the 2.x API, and the client's offline directories (neptune:offline)"
+}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +71,10 @@ def parse_targets(texts: Iterable[str]) -> list[Target]:
         NotFoundError, SettingsError: as for one.
     """
     return list(dict.fromkeys(parse_target(text) for text in texts))
+
+
+@cache
+def tell_what_to_know(adapter: str) -> None:
+    """Say, once in a process, what whoever delivers by this adapter has to know beforehand."""
+    if adapter in _TO_KNOW:
+        _log.warning("trackbridge: %s", _TO_KNOW[adapter])

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import trackbridge as tb
 from trackbridge.adapters.base import Ending, RemoteRef
 from trackbridge.adapters.neptune import NeptuneAdapter
 from trackbridge.adapters.neptune_sdk import load_sdk
@@ -209,3 +210,31 @@ def test_an_offline_delivery_needs_no_client(rows: RowBuilder, tmp_path: Path) -
     )
 
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+TWO_RUNS = """
+import sys
+import trackbridge as tb
+for _ in range(2):
+    with tb.start_run("demo", root="runs", to=["neptune:offline"]) as run:
+        run.log({"train/loss": 1.0}, step=1)
+sys.exit("neptune" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["-c", TWO_RUNS], ["-m", "trackbridge", "sync", "runs", "--to", "neptune:offline"]],
+    ids=["start_run", "sync"],
+)
+def test_the_terminal_is_told_once_what_is_left_of_neptune(tmp_path: Path, command: list[str]) -> None:
+    with tb.start_run("demo", root=tmp_path / "runs") as run:
+        run.log({"train/loss": 1.0}, step=1)
+
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "closed on 5 March 2026" in line
+    assert "self-hosted" in line
+    assert "offline" in line

@@ -177,15 +177,3 @@ class TestRefusals:
         ]
         assert "string" in rejections[0].reason
         assert len(bench.seen.curve("train/lr")) == 3
-
-    def test_the_first_delivery_of_a_process_says_what_is_left_of_neptune(
-        self, bench: Bench, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        neptune_sdk.say_what_exists.cache_clear()
-
-        bench.deliver(ending=None)
-        bench.deliver(ending=None)
-
-        told = [record.message for record in caplog.records if "closed on 5 March 2026" in record.message]
-        assert len(told) == 1
-        assert "self-hosted" in told[0]

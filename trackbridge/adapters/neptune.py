@@ -18,7 +18,7 @@ from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection,
 from trackbridge.adapters.neptune_directory import NeptuneDirectory
 from trackbridge.adapters.neptune_fields import Change, Refused, Translator
 from trackbridge.adapters.neptune_ledger import MAX_SERIES, Ledger
-from trackbridge.adapters.neptune_sdk import TESTED_VERSIONS, say_what_exists
+from trackbridge.adapters.neptune_sdk import TESTED_VERSIONS
 from trackbridge.adapters.neptune_server import NeptuneServer
 from trackbridge.adapters.shaping import kind_of
 
@@ -92,7 +92,6 @@ class NeptuneAdapter:
             self._place = NeptuneServer(run)
         else:
             self._place = NeptuneDirectory(run, self._folder or run.folder / "offline" / self.name)
-        say_what_exists()
         ledger = self._place.open(remote)
         self._ledger = Ledger(ledger)
         if remote is None:

@@ -27,10 +27,6 @@ WAY_OUT = (
     "export NEPTUNE_API_TOKEN=<the token from the user menu of your Neptune server>"
     " and NEPTUNE_PROJECT=<workspace>/<project>, then deliver again"
 )
-WHAT_EXISTS = (
-    "neptune: the hosted service closed on 5 March 2026; what still exists are self-hosted servers with the 2.x API"
-    " and the client's offline directories that `neptune sync` brings there"
-)
 _BANNER = re.compile(r"\x1b\[\d*m|-{2,}\w*-{2,}")
 _log = logging.getLogger(__name__)
 
@@ -53,12 +49,6 @@ def load_sdk() -> None:
     except ImportError as error:
         raise MissingDependencyError.for_extra("the neptune adapter", "neptune", "neptune") from error
     _quiet(str(neptune.__version__))
-
-
-@cache
-def say_what_exists() -> None:
-    """Tell, once in a process, what is left of Neptune."""
-    _log.warning(WHAT_EXISTS)
 
 
 @contextmanager

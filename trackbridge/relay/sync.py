@@ -16,7 +16,7 @@ from trackbridge.relay.standing import Standing, standing
 from trackbridge.settings import CheckpointUpload, load_settings
 from trackbridge.store.records import RunRecord
 from trackbridge.store.store import open_store
-from trackbridge.targets import parse_targets
+from trackbridge.targets import parse_targets, tell_what_to_know
 
 FOLLOW_EVERY_S = 5.0
 _GOES_ON: tuple[Outcome, ...] = ("caught up", "waiting", "held elsewhere")
@@ -78,6 +78,8 @@ def sync(
     targets = parse_targets(settings.to)
     if not targets:
         raise MisuseError("where to? pass to=['wandb'] or --to wandb, or set TRACKBRIDGE_TO")
+    for target in targets:
+        tell_what_to_know(target.adapter)
     store = open_store(settings.root)
     ids = None if runs is None else {run.run_id for run in runs}
     jobs = [

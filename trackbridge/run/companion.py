@@ -29,6 +29,7 @@ from trackbridge.journal.cursor import (
     sync_command,
 )
 from trackbridge.settings import relay_environment
+from trackbridge.targets import parse_target, tell_what_to_know
 
 _POLL_S = 0.05
 _TOLD_AFTER_S = 2.0
@@ -73,6 +74,8 @@ class Companion:
         self._wait_s = wait_s
         self._pid = os.getpid()
         self._told: set[str] = set()
+        for target in targets:
+            tell_what_to_know(parse_target(target).adapter)
         folder = run_folder.resolve()
         self._deliveries = [_Delivery(folder, journal, target, began_ns=time.time_ns()) for target in targets]
         self._relays = [_Relay(folder, ["live", "--to", one.target], one) for one in self._deliveries]
