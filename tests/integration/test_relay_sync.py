@@ -18,8 +18,8 @@ from relay_process_kit import OddTracker, Training, is_closed, odd, shown, steps
 import trackbridge as tb
 from trackbridge.errors import MisuseError, NotFoundError
 from trackbridge.journal.cursor import cursor_file, delivery_folder, lock_file
+from trackbridge.journal.lock import held
 from trackbridge.journal.paths import run_folder
-from trackbridge.relay.lock import held
 from trackbridge.relay.standing import standing
 from trackbridge.relay.sync import Synced
 from trackbridge.testing.journals import ToldJournal
@@ -209,6 +209,20 @@ def test_the_commands_tell_what_was_done_and_their_exit_codes_whether_all_is_wel
         "refused", 0, standing(folder, "odd").cursor.next_row, f"trackbridge sync {root} --to odd",
     ]  # fmt: skip
     assert (told[TARGET]["state"], told[TARGET]["waiting"], told[TARGET]["run_id"]) == ("delivered", 0, folder.name)
+
+
+@pytest.mark.parametrize("to", [("--to", "odd", "--to", TARGET), ("--to", f"odd, {TARGET}")], ids=["twice", "commas"])
+def test_several_targets_may_be_named_in_either_way(
+    tmp_path: Path, odd: OddTracker, to: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "runs"
+    folder = folder_of(root, record(root, "a"))
+
+    said = call(capsys, "sync", root, *to)
+
+    assert (said.code, said.err) == (0, "")
+    assert is_closed(folder)
+    assert is_closed(folder, "odd")
 
 
 def test_what_could_not_be_carried_is_told_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

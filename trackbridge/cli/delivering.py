@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from trackbridge.store.store import Store
 
 MAX_ROWS = 40
-_UPLOADS = ("none", "best", "all")
 
 
 def sync(
@@ -32,8 +31,10 @@ def sync(
         Path | None, typer.Argument(help="The folder of all projects.", show_default="trackbridge-runs")
     ] = None,
     to: Annotated[
-        str | None,
-        typer.Option("--to", help="Targets, such as wandb,comet or wandb:offline.", show_default="setting to"),
+        list[str] | None,
+        typer.Option(
+            "--to", help="Targets, such as wandb,comet or wandb:offline; may be given again.", show_default="setting to"
+        ),
     ] = None,
     run: Annotated[list[str] | None, typer.Option("--run", help="Only this run; may be given again.")] = None,
     project: ProjectOption = None,
@@ -52,9 +53,10 @@ def sync(
     """
     from trackbridge.cli import render
     from trackbridge.relay.sync import sync as deliver
+    from trackbridge.settings import load_settings
 
     store = open_root(root)
-    targets = None if to is None else [part.strip() for part in to.split(",") if part.strip()]
+    targets = load_settings(to=_targets(to)).to
     chosen = chosen_runs(store, run or [], project, group) if run or project or group else None
     console = render.make_console()
     with _Progress(console, _waiting(store, chosen, targets)) as progress:
@@ -128,18 +130,26 @@ class _Progress:
         self._bar.update(self._task, description=printable(f"{name} → {target}").replace("[", r"\["))
 
 
-def _waiting(store: Store, chosen: Sequence[RunRecord] | None, targets: Sequence[str] | None) -> int:
+def _targets(texts: Sequence[str] | None) -> list[str] | None:
+    parts = [part.strip() for text in texts or () for part in text.split(",")]
+    return [part for part in parts if part] or None
+
+
+def _waiting(store: Store, chosen: Sequence[RunRecord] | None, targets: Sequence[str]) -> int:
     """How many events there are to deliver, for the bar."""
     from trackbridge.relay.standing import standing
 
     runs = store.runs() if chosen is None else chosen
-    return sum(standing(Path(run.path), target).waiting for run in runs for target in targets or ())
+    return sum(standing(Path(run.path), target).waiting for run in runs for target in targets)
 
 
 def _upload(text: str | None) -> CheckpointUpload | None:
-    if text is None or text in _UPLOADS:
-        return text  # type: ignore[return-value]  # one of the three words, which mypy does not see
-    raise MisuseError(f"--checkpoints is {text!r}{nearest(text, _UPLOADS)}")
+    from trackbridge.settings import CheckpointUpload
+
+    words = get_args(CheckpointUpload)
+    if text is None or text in words:
+        return cast("CheckpointUpload | None", text)
+    raise MisuseError(f"--checkpoints is {text!r}{nearest(text, words)}")
 
 
 def _print_report(console: Console, report: SyncReport) -> None:
