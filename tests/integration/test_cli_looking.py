@@ -97,6 +97,26 @@ def test_show_tells_a_run_whole(root: Path, capsys: Capture, tmp_path: Path) -> 
         assert expected in done.out
 
 
+def test_show_tells_a_summary_to_the_digits_it_has(root: Path, capsys: Capture) -> None:
+    with tb.start_run("cola", name="a", root=root) as run:
+        run.log_summary({"steps_per_second": 2.95, "loss": 0.487856123, "flos": 3.82674e13, "gap": math.nan, "n": 3})
+
+    summary = dict(re.findall(r"^(\w+) +(\S+)$", call(capsys, "show", "a").out.partition("Summary")[2], re.MULTILINE))
+
+    assert list(summary.items())[1:6] == [
+        ("steps_per_second", "2.95"), ("loss", "0.487856"), ("flos", "3.82674e+13"), ("gap", "NaN"), ("n", "3"),
+    ]  # fmt: skip
+
+
+def test_show_names_checkpoints_in_the_runs_folder_from_there(root: Path, capsys: Capture) -> None:
+    with tb.start_run("cola", name="a", root=root) as run:
+        folder = run.path / "training" / "checkpoint-10"
+        folder.mkdir(parents=True)
+        run.log_checkpoint(folder, step=10)
+
+    assert re.search(r"^ *10 +training/checkpoint-10 ", call(capsys, "show", "a").out, re.MULTILINE)
+
+
 def test_show_json_has_the_whole_config(root: Path, capsys: Capture) -> None:
     record(root, "a", lr=3e-5)
 

@@ -7,7 +7,7 @@ import math
 
 from rich.console import Console
 
-from trackbridge.cli.render import fitted, print_comparison, print_diff, sparkline, with_curves
+from trackbridge.cli.render import fitted, print_comparison, print_diff, print_table, sparkline, with_curves
 from trackbridge.comparison import compare, diff_runs
 from trackbridge.report.tables import Cell, Column, Table, groups_table
 from trackbridge.store.records import RunRecord, Seeds
@@ -42,13 +42,25 @@ def test_narrow_terminals_keep_the_essential_columns() -> None:
     narrow, left_out = fitted(table, 36)
 
     assert [column.title for column in narrow.columns] == ["group", "runs", "eval/mcc"]
-    assert left_out == ["train/loss", "test/mcc", "eval/loss", "range"]
+    assert left_out == ["range", "eval/loss", "test/mcc", "train/loss"]
 
 
 def test_wide_terminals_keep_everything() -> None:
     table = groups_table(compare(study()), ["eval/mcc"])
 
     assert fitted(table, 200) == (table, [])
+
+
+def test_a_long_name_is_broken_only_where_there_is_no_room() -> None:
+    name = "eval_out_of_domain/samples_per_second"
+    table = Table("t", (Column("metric", importance="essential"), Column("last", "right")), ((Cell(name), Cell("1")),))
+
+    wide, narrow = terminal(60), terminal(42)
+    print_table(wide, table)
+    print_table(narrow, table)
+
+    assert name in shown(wide)
+    assert name not in shown(narrow)
 
 
 def test_essential_columns_stay_however_narrow() -> None:
@@ -113,5 +125,5 @@ def test_sketches_stand_beside_the_scores() -> None:
 
     wider = with_curves(table, [build_run("a", curves={"eval/mcc": [0, 1]})], "eval/mcc")
 
-    assert [column.title for column in wider.columns] == ["run", "eval/mcc by step", "id"]
+    assert [column.title for column in wider.columns] == ["run", "curve", "id"]
     assert wider.rows[0][1].text == "▁█"

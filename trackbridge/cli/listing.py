@@ -145,8 +145,8 @@ def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
         Column("run", importance="essential"),
         Column("status", importance="essential"),
         *([Column(f"best {metric}", "right", "essential"), Column("last", "right")] if metric else []),
-        Column("steps", "right"),
         Column("id"),
+        Column("steps", "right"),
         Column("started", "right"),
         Column("took", "right"),
         Column("seeds", importance="extra"),
@@ -160,8 +160,9 @@ def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
         best = best_point(summary) if summary else None
         scores = [Cell(number_text(best.value if best else None)), Cell(number_text(summary.last if summary else None))]
         age_s = (now_ns - run.started_ns) / 1e9
-        cells = [Cell(run.name), status_cell(run), *(scores if metric else []), Cell(str(steps_trained(run)))]
-        cells += [Cell(ids[run.run_id]), Cell(f"{duration_text(age_s)} ago"), Cell(duration_text(run.duration_s))]
-        cells += [Cell(seeds_text(run.seeds) or "-"), Cell(run.group or "-"), Cell(run.project)]
+        cells = [Cell(run.name), status_cell(run), *(scores if metric else []), Cell(ids[run.run_id])]
+        cells += [Cell(str(steps_trained(run))), Cell(f"{duration_text(age_s)} ago")]
+        cells += [Cell(duration_text(run.duration_s)), Cell(seeds_text(run.seeds) or "-")]
+        cells += [Cell(run.group or "-"), Cell(run.project)]
         rows.append(tuple(cells[: len(columns)]))
     return Table(counted(len(runs), "run"), tuple(columns), tuple(rows))

@@ -41,7 +41,7 @@ _TONES = {"plain": "", "muted": "dim", "good": "green", "bad": "bold red", "busy
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_WIDTH = 100_000
 _SPARK_WIDTH = 14
-# A longer name goes on in a second line, rather than pushing the scores out of sight.
+# Where there is no room, a longer name goes on in a second line, rather than pushing the scores out of sight.
 _MAX_NAME_WIDTH = 36
 MAX_METRICS = 6
 
@@ -61,6 +61,7 @@ def print_table(console: Console, table: Table) -> None:
     """The table with as many of its columns as fit; says which are left out."""
     shown, left_out = fitted(table, console.width)
     plain = not console.is_terminal
+    name_width = _MAX_NAME_WIDTH + max(0, console.width - _width(shown))
     rich_table = RichTable(
         box=None if plain else SIMPLE_HEAD,
         border_style="dim",
@@ -75,7 +76,7 @@ def print_table(console: Console, table: Table) -> None:
             justify=column.align,
             overflow="fold",
             no_wrap=column.align == "right",
-            max_width=_MAX_NAME_WIDTH if index == 0 and not plain else None,
+            max_width=name_width if index == 0 and not plain else None,
         )
     for row in shown.rows:
         rich_table.add_row(*(_cell(cell) for cell in row))
@@ -92,7 +93,10 @@ def print_table(console: Console, table: Table) -> None:
 
 
 def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
-    """The table without the columns that do not fit, least important and rightmost first, and their titles."""
+    """The table without the columns that do not fit, and their titles, the most important first.
+
+    The least important columns go first, and of these the rightmost.
+    """
     left_out: list[str] = []
     order: tuple[Importance, ...] = ("extra", "useful")
     for importance in order:
@@ -100,7 +104,7 @@ def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
             places = [index for index, column in enumerate(table.columns) if column.importance == importance]
             if not places:
                 break
-            left_out.append(table.columns[places[-1]].title)
+            left_out.insert(0, table.columns[places[-1]].title)
             table = _without_column(table, places[-1])
     return table, left_out
 
@@ -148,7 +152,7 @@ def with_curves(table: Table, runs: Sequence[RunRecord], metric: str) -> Table:
     """The table with a sketch of each run's curve of one metric beside its essential columns."""
     sketches = [Cell(sparkline(run.series(metric)) if metric in run.metrics else "") for run in runs]
     place = 1 + max(index for index, column in enumerate(table.columns) if column.importance == "essential")
-    column = Column(f"{metric} by step", importance="useful")
+    column = Column("curve", importance="useful")
     rows = tuple((*row[:place], sketch, *row[place:]) for row, sketch in zip(table.rows, sketches, strict=True))
     return replace(table, columns=(*table.columns[:place], column, *table.columns[place:]), rows=rows)
 

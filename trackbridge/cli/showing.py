@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from trackbridge.cli import render
@@ -72,8 +74,7 @@ def _identity(run: RunRecord) -> Iterator[str]:
 
 def _tables(run: RunRecord, max_keys: int | None, *, has_curves: bool) -> Iterator[Table]:
     yield _with_curves(_metrics_table(run), run) if has_curves else _metrics_table(run)
-    scores = {name: number_text(one, 6) if isinstance(one, float) else one for name, one in run.summary.items()}
-    yield _settings_table("Summary", scores, None)
+    yield _settings_table("Summary", {name: _rounded(one) for name, one in run.summary.items()}, None)
     for scope, config in run.config.items():
         yield _settings_table(f"Config: {scope}", config, max_keys)
     yield _settings_table("Environment", run.environment, max_keys)
@@ -133,8 +134,22 @@ def _checkpoints_table(run: RunRecord) -> Table:
         scores = ", ".join(f"{name} {number_text(value)}" for name, value in one.metrics.items())
         size = size_text(one.size_bytes) if one.size_bytes is not None else "-"
         state = ", ".join(name for name, is_so in states.items() if is_so)
-        rows.append(tuple(Cell(text) for text in (str(one.step), one.kept or one.path, size, scores or "-", state)))
+        path = one.kept or _within(run, one.path)
+        rows.append(tuple(Cell(text) for text in (str(one.step), path, size, scores or "-", state)))
     return Table("Checkpoints", columns, tuple(rows))
+
+
+def _within(run: RunRecord, path: str) -> str:
+    """The path as seen from the run's folder, where it lies in there."""
+    inside = Path(path).is_relative_to(run.path)
+    return Path(path).relative_to(run.path).as_posix() if inside else path
+
+
+def _rounded(value: Any) -> Any:
+    """A score to six digits and without zeros at its end; anything else as it is."""
+    if not isinstance(value, float):
+        return value
+    return f"{value:.6g}" if math.isfinite(value) else number_text(value)
 
 
 def _media_table(run: RunRecord) -> Table:
