@@ -53,7 +53,8 @@ def test_wide_terminals_keep_everything() -> None:
 
 def test_a_long_name_is_broken_only_where_there_is_no_room() -> None:
     name = "eval_out_of_domain/samples_per_second"
-    table = Table("t", (Column("metric", importance="essential"), Column("last", "right")), ((Cell(name), Cell("1")),))
+    columns = (Column("metric", importance="essential"), Column("last", "right", "essential"))
+    table = Table("t", columns, ((Cell(name), Cell("1")),))
 
     wide, narrow = terminal(60), terminal(42)
     print_table(wide, table)

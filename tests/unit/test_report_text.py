@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trackbridge.report.text import counted, value_text
+from trackbridge.report.text import age_text, counted, value_text
 
 
 def test_one_thing_is_not_several() -> None:
@@ -23,3 +23,9 @@ def test_an_integer_of_many_digits_is_shortened_to_its_ends() -> None:
 def test_digits_in_a_text_are_left_as_they_are() -> None:
     assert value_text("1" * 400) == "1" * 400
     assert value_text(["1" * 400, "a" + "1" * 400]) == f'["{"1" * 400}", "a{"1" * 400}"]'
+
+
+def test_an_age_is_told_in_its_largest_unit() -> None:
+    assert [age_text(seconds) for seconds in (0.44, 42, 977, 7620, 300_000)] == [
+        "0.4 s ago", "42 s ago", "16 min ago", "2 h ago", "3 d ago",
+    ]  # fmt: skip

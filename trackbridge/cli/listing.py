@@ -139,7 +139,7 @@ def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
     from trackbridge.comparison.groups import seeds_text
     from trackbridge.comparison.scores import best_point
     from trackbridge.report.tables import Cell, Column, Table, status_cell, steps_trained
-    from trackbridge.report.text import counted, duration_text, number_text
+    from trackbridge.report.text import age_text, counted, duration_text, number_text
 
     columns = [
         Column("run", importance="essential"),
@@ -161,7 +161,7 @@ def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
         scores = [Cell(number_text(best.value if best else None)), Cell(number_text(summary.last if summary else None))]
         age_s = (now_ns - run.started_ns) / 1e9
         cells = [Cell(run.name), status_cell(run), *(scores if metric else []), Cell(ids[run.run_id])]
-        cells += [Cell(str(steps_trained(run))), Cell(f"{duration_text(age_s)} ago")]
+        cells += [Cell(str(steps_trained(run))), Cell(age_text(age_s))]
         cells += [Cell(duration_text(run.duration_s)), Cell(seeds_text(run.seeds) or "-")]
         cells += [Cell(run.group or "-"), Cell(run.project)]
         rows.append(tuple(cells[: len(columns)]))

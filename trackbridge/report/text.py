@@ -85,6 +85,12 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
+def age_text(seconds: float) -> str:
+    """How long ago, in its largest unit: `42 s ago`, `16 min ago`, `3 d ago`."""
+    number, unit, *_ = duration_text(seconds).split()
+    return f"{number} {unit} ago"
+
+
 def size_text(size_bytes: int) -> str:
     """A file size in decimal units: `412 B`, `1.3 MB`."""
     size = float(size_bytes)
