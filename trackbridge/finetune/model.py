@@ -1,4 +1,7 @@
-"""The model and its tokenizer: pre-trained from a folder or the hub, or the built-in tiny BERT."""
+"""The model and its tokenizer: pre-trained from a folder or the hub, or the built-in tiny BERT.
+
+Encoders, decoders and encoder-decoders go the same way; what decoders lack for classification, they get here.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,22 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 
 from trackbridge.errors import PipelineConfigError
-from trackbridge.finetune.blocks.model import BuiltinModel, PretrainedModel
+from trackbridge.finetune.blocks.model import BuiltinModel, Head, PretrainedModel
 from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.labels import Labels
+from trackbridge.finetune.techniques.pooling import PooledClassifier, config_with_head, has_pooled_head
 from trackbridge.run.seeds import derive
 
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -31,6 +37,7 @@ _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 def load_model(
     model: PretrainedModel | BuiltinModel,
     *,
+    head: Head | None,
     corpus: Corpus,
     labels: Labels,
     init_seed: int,
@@ -38,43 +45,83 @@ def load_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A classifier (or regressor) for these labels and its tokenizer, which may be that of an earlier stage.
 
-    Weights that no checkpoint provides, which is all of them for the built-in model and the head for the
-    others, are drawn from a random stream of their own that `init_seed` alone decides.
+    It has a `head` of ours, or its own. Weights that no checkpoint provides, which is all of them for the built-in
+    model and the head for the others, are drawn from a random stream of their own that `init_seed` alone decides.
 
     Raises:
-        PipelineConfigError: the model cannot be loaded, or has no dropout to set.
+        PipelineConfigError: the model cannot be loaded, or lacks what the config asks of it.
     """
     if isinstance(model, BuiltinModel):
         if tokenizer_from is None:
             tokenizer = word_tokenizer(_training_texts(corpus), max_length=model.max_length)
         else:
             tokenizer = AutoTokenizer.from_pretrained(tokenizer_from)
-        return _tiny_bert(model, tokenizer, labels, init_seed), tokenizer
-    return _pretrained(model, labels, init_seed)
+        return _tiny_bert(model, head, tokenizer, labels, init_seed), tokenizer
+    return _pretrained(model, head, labels, init_seed)
+
+
+def load_classifier(folder: Path) -> PreTrainedModel:
+    """The classifier that a training kept in a folder, whichever kind of head it has."""
+    is_ours = has_pooled_head(AutoConfig.from_pretrained(folder))
+    return (PooledClassifier if is_ours else AutoModelForSequenceClassification).from_pretrained(folder)
 
 
 def _pretrained(
-    model: PretrainedModel, labels: Labels, init_seed: int
+    model: PretrainedModel, head: Head | None, labels: Labels, init_seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
         config = AutoConfig.from_pretrained(model.path, revision=model.revision, **_head_of(labels))
+        tokenizer = AutoTokenizer.from_pretrained(model.path, revision=model.revision)
         if model.dropout is not None:
             _set_dropout(config, model.dropout, model.path)
-        tokenizer = AutoTokenizer.from_pretrained(model.path, revision=model.revision)
+        _agree_on_padding(tokenizer, config, model.path)
         torch.manual_seed(derive("init", init_seed))
-        classifier = AutoModelForSequenceClassification.from_pretrained(
-            model.path, revision=model.revision, config=config, dtype=torch.float32
-        )
+        return _classifier(model, head, config), tokenizer
+    except PipelineConfigError:
+        raise
     except (OSError, ValueError) as error:
         here = "a" if Path(model.path).is_dir() else "no local"
         raise PipelineConfigError(
             f"model.path: cannot load {model.path!r} (there is {here} folder of that name): {error}"
         ) from error
-    return classifier, tokenizer
+
+
+def _classifier(model: PretrainedModel, head: Head | None, config: PreTrainedConfig) -> PreTrainedModel:
+    told = {"revision": model.revision, "config": config, "dtype": torch.float32}
+    if head is None:
+        if has_pooled_head(config):
+            raise PipelineConfigError(f"model.path: {model.path!r} was trained with a `head`: give one to go on with")
+        return AutoModelForSequenceClassification.from_pretrained(model.path, **told)
+    config = config_with_head(config, head)
+    if has_pooled_head(config):
+        return PooledClassifier.from_pretrained(model.path, **told)
+    return PooledClassifier(config, AutoModel.from_pretrained(model.path, **told))
+
+
+def _agree_on_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, path: str) -> None:
+    """Make padding what the model's head takes for padding, on the side where it moves no token.
+
+    GPT-2 has no token for it, and counts positions from the left, padding included. XLNet's head takes the last
+    position, so there it must be no padding.
+    """
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise PipelineConfigError(
+                f"model.path: the tokenizer of {path!r} has neither a pad_token nor an eos_token to pad with:"
+                " add one to its tokenizer_config.json"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left" if getattr(config, "summary_type", None) == "last" else "right"
+    config.pad_token_id = tokenizer.pad_token_id
+    if config.is_encoder_decoder and tokenizer("a")["input_ids"][-1:] != [config.eos_token_id]:
+        raise PipelineConfigError(
+            f"model.path: the tokenizer of {path!r} does not end a text with the model's eos token"
+            f" ({config.eos_token_id}), which the head of an encoder-decoder reads"
+        )
 
 
 def _tiny_bert(
-    model: BuiltinModel, tokenizer: PreTrainedTokenizerBase, labels: Labels, init_seed: int
+    model: BuiltinModel, head: Head | None, tokenizer: PreTrainedTokenizerBase, labels: Labels, init_seed: int
 ) -> PreTrainedModel:
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -90,7 +137,7 @@ def _tiny_bert(
         **_head_of(labels),
     )
     torch.manual_seed(derive("init", init_seed))
-    return BertForSequenceClassification(config)
+    return BertForSequenceClassification(config) if head is None else PooledClassifier(config_with_head(config, head))
 
 
 def word_tokenizer(texts: Iterable[str], *, max_length: int) -> PreTrainedTokenizerFast:
@@ -138,7 +185,8 @@ def _head_of(labels: Labels) -> dict[str, Any]:
 
 def _set_dropout(config: Any, dropout: float, path: str) -> None:
     """Set every dropout probability a config has; their names differ from architecture to architecture."""
-    names = [name for name in config.to_dict() if name.endswith(("dropout", "dropout_prob", "dropout_probs", "pdrop"))]
+    endings = ("dropout", "dropout_prob", "dropout_probs", "dropout_rate", "pdrop")
+    names = [name for name in config.to_dict() if name.endswith(endings)]
     if not names:
         raise PipelineConfigError(f"model.dropout: the config of {path!r} has no dropout probability to set")
     for name in names:

@@ -29,6 +29,7 @@ def prepare_model(
     init_seed = config.seeds.init
     model, tokenizer = load_model(
         config.model,
+        head=config.head,
         corpus=corpus,
         labels=labels,
         init_seed=init_seed,
