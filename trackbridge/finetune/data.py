@@ -20,7 +20,8 @@ class Examples:
     """n texts, their second texts if they are pairs, and their labels as written.
 
     `source` says where they come from; `places[i]` where in it example i stands, for error messages.
-    `sha256` is that of the file's bytes, or of the content where there is no file.
+    `sha256` is that of the file's bytes, or of the content where there is no file; a part has that of the whole.
+    `soft_labels[i]` is the probability of each class, where that is what is to be learned of example i.
     """
 
     source: str
@@ -29,9 +30,22 @@ class Examples:
     labels: list[str]
     places: list[str]
     sha256: str
+    soft_labels: list[list[float]] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def part(self, positions: Sequence[int], name: str) -> Examples:
+        """The examples at these positions, in the order given; `name` says which part of the whole they are."""
+        return Examples(
+            source=f"{self.source}, {name}",
+            texts=[self.texts[position] for position in positions],
+            pairs=None if self.pairs is None else [self.pairs[position] for position in positions],
+            labels=[self.labels[position] for position in positions],
+            places=[self.places[position] for position in positions],
+            sha256=self.sha256,
+            soft_labels=None if self.soft_labels is None else [self.soft_labels[position] for position in positions],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,18 @@ def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, labels: Label
     Raises:
         DataError: a label does not belong to the training set's.
     """
-    numbers = labels.numbers(examples)
-    length = min(max_length, tokenizer.model_max_length)
-    columns = tokenizer(examples.texts, examples.pairs, truncation=True, max_length=length)
+    targets = labels.targets(examples)
+    encoded = encode_texts(examples.texts, examples.pairs, tokenizer, max_length=max_length)
+    return [{**tokens, "labels": target} for tokens, target in zip(encoded, targets, strict=True)]
+
+
+def encode_texts(
+    texts: list[str], pairs: list[str] | None, tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> Encoded:
+    """The same without labels."""
+    columns = tokenizer(texts, pairs, truncation=True, max_length=min(max_length, tokenizer.model_max_length))
     names = list(columns)
-    rows = zip(*(columns[name] for name in names), strict=True)
-    return [{**dict(zip(names, row, strict=True)), "labels": number} for row, number in zip(rows, numbers, strict=True)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(columns[name] for name in names), strict=True)]
 
 
 def encode_corpus(

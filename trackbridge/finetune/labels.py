@@ -39,6 +39,22 @@ class Labels:
                 raise DataError(f"{place}: label {label!r} is not in the training set{nearest(label, ids)}")
         return [ids[label] for label in examples.labels]
 
+    def targets(self, examples: Examples) -> list[int] | list[float] | list[list[float]]:
+        """What a model is to learn of each example: its soft label where there is one, else its number.
+
+        Raises:
+            DataError: as for `numbers`.
+        """
+        return self.numbers(examples) if examples.soft_labels is None else examples.soft_labels
+
+    def certain(self, examples: Examples) -> list[list[float]]:
+        """The labels of the examples as soft ones: all the probability on the class that is written.
+
+        Raises:
+            DataError: as for `numbers`.
+        """
+        return [[float(number == written) for number in range(self.outputs)] for written in self.numbers(examples)]
+
 
 def find_labels(train: Examples, *, is_regression: bool) -> Labels:
     """The labels of a training set: whole numbers in their order, words in the alphabet's.

@@ -79,7 +79,8 @@ class Folds(Block):
     """Cross-validation: the training set is cut into `count` folds, of which fold `index` is held out.
 
     The held-out fold becomes the eval set `fold`, which chooses the weights; the other eval sets are only reported.
-    Which example is in which fold follows from `seed` and the examples' texts alone: equal texts share a fold.
+    Which example is in which fold follows from `seed` and the examples alone: equal texts share a fold, and each label
+    is spread evenly over the folds.
     """
 
     count: int = Field(default=5, ge=2)
