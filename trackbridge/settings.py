@@ -129,6 +129,16 @@ def vendor_variable(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
+def let_this_process_see_one_gpu(number: int) -> None:
+    """Of the GPUs this process may use, leave it the one of this number, counted round; without any nothing changes.
+
+    To be called before torch is imported. `Trainer` would spread one training over all GPUs it sees.
+    """
+    gpus = visible_gpus()
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+
+
 def visible_gpus() -> list[str] | None:
     """The GPUs this process and its companions may use, by index or UUID; None where nothing says so."""
     told = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -15,16 +15,16 @@ class Told:
     def __init__(self) -> None:
         self.scores: list[str] = []
 
-    def advanced(self, step: int, total: int) -> None:
+    def advanced(self, name: str, step: int, total: int) -> None:
         pass
 
-    def scored(self, scores: str) -> None:
+    def scored(self, name: str, scores: str) -> None:
         self.scores.append(scores)
 
 
 def test_scores_are_told_when_every_eval_set_was_scored_at_the_step(tmp_path: Path) -> None:
     told = Told()
-    progress = ShowProgress(told, "mcc", n_eval_sets=2)  # type: ignore[arg-type]  # only what it calls
+    progress = ShowProgress(told, "one", "mcc", n_eval_sets=2)  # type: ignore[arg-type]  # only what it calls
     arguments, control = TrainingArguments(str(tmp_path)), TrainerControl()
 
     for step, name, score in ((25, "dev", 0.1), (25, "test", 0.2), (50, "dev", 0.3), (50, "test", 0.4)):

@@ -12,7 +12,7 @@ from trackbridge.journal.cursor import Cursor, cursor_file, lock_file, save_curs
 from trackbridge.relay.delivery import note_failure
 from trackbridge.relay.follower import Follower
 from trackbridge.relay.header import ending_of
-from trackbridge.relay.lock import held
+from trackbridge.journal.lock import held
 from trackbridge.relay.standing import standing, standings
 from trackbridge.relay.watch import RunWatch
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,12 +25,26 @@ if TYPE_CHECKING:
 HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a report with curves.")]
 
 
+class Engine(str, Enum):
+    """Where the runs of a study are trained."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 def finetune(
     config: Annotated[Path, typer.Argument(help="A YAML file: one training, or a study of variants and seeds.")],
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key, such as training.epochs=1."),
     ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs trained at once, each in its process.")] = 1,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="This machine, or a Ray cluster, which decides how many at once.")
+    ] = Engine.LOCAL,
+    ray_address: Annotated[
+        str, typer.Option("--ray-address", metavar="ADDRESS", help="Of the Ray cluster; auto is the one running here.")
+    ] = "auto",
     html: HtmlOption = None,
     root: RootOption = None,
 ) -> None:
@@ -35,28 +52,36 @@ def finetune(
     from trackbridge.finetune.config_file import read_overrides
     from trackbridge.finetune.plan import read_plan
 
-    _study(read_plan(config, read_overrides(assignments or [])), root, html)
+    plan = read_plan(config, read_overrides(assignments or []))
+    study = _study_module()
+    if engine is Engine.RAY:
+        _run(plan, partial(study.run_study_on_ray, address=ray_address), root, html)
+    else:
+        _run(plan, partial(study.run_study, jobs=jobs), root, html)
 
 
 def demo(html: HtmlOption = Path("trackbridge-demo.html"), root: RootOption = None) -> None:
     """Train eight tiny models, two variants with four seeds each, and compare them. Nothing is downloaded."""
     from trackbridge.finetune.demo import demo_plan
 
-    _study(demo_plan(), root, html)
+    _run(demo_plan(), _study_module().run_study, root, html)
 
 
-def _study(plan: Plan, root: Path | None, html: Path | None) -> None:
+def _study_module() -> ModuleType:
+    try:
+        from trackbridge.finetune import study
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError.for_extra("training", str(error.name), "transformers") from error
+    return study
+
+
+def _run(plan: Plan, run_study: Callable[..., list[Outcome]], root: Path | None, html: Path | None) -> None:
     """Run the plan, then lay what finished side by side."""
     from trackbridge.cli.render import make_console, print_line, print_table
     from trackbridge.finetune.display import display_for
+    from trackbridge.finetune.ranks import is_first_rank
     from trackbridge.finetune.tables import chosen_scores_table
     from trackbridge.report.text import counted, duration_text
-
-    try:
-        from trackbridge.finetune.ranks import is_first_rank
-        from trackbridge.finetune.study import run_study
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError.for_extra("training", str(error.name), "transformers") from error
 
     started_s = time.monotonic()
     console = make_console()

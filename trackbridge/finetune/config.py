@@ -16,6 +16,7 @@ from trackbridge.finetune.blocks.block import Block
 from trackbridge.finetune.blocks.data import DataBlock, Folds
 from trackbridge.finetune.blocks.model import Head, ModelBlock
 from trackbridge.finetune.blocks.stages import Intermediate, Pretraining, PseudoLabels
+from trackbridge.finetune.blocks.study import Halting, Variant
 from trackbridge.finetune.blocks.techniques import (
     AveragingBlock,
     EarlyStopping,
@@ -119,17 +120,12 @@ class PretrainingConfig(Block):
         return recorded
 
 
-class Variant(Block):
-    """A named set of dotted keys (`training.epochs`) in which a part of a study differs from the rest."""
-
-    name: str = Field(min_length=1)
-    set: dict[str, Any] = {}
-
-
 class StudyConfig(PipelineConfig):
-    """Every key a config file may have; `plan` spreads variants and lists of seeds out into single configs."""
+    """Every key a config file may have; `plan` spreads variants, grid and lists of seeds out into single configs."""
 
     variants: list[Variant] = []
+    grid: dict[str, list[Any]] = {}
+    halting: Halting | None = None
 
 
 def parse_config(given: Mapping[str, Any], *, source: str = "config") -> PipelineConfig:

@@ -1,4 +1,7 @@
-"""What a person sees while a study runs: one live display on a terminal, plain lines anywhere else."""
+"""What a person sees while a study runs: one live display on a terminal, plain lines anywhere else.
+
+Several trainings may be under way at once, so each is spoken of by its name.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,32 @@ from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from trackbridge.finetune.outcome import Outcome
-from trackbridge.finetune.plan import Plan, PlannedRun
+from trackbridge.finetune.plan import Plan
 from trackbridge.report.text import counted
 
 
-class Display(Protocol):
-    """Told what happens in a study; used as a context manager around it."""
+class TrainingDisplay(Protocol):
+    """Told what happens to the trainings of a study."""
+
+    def run_began(self, name: str, *, resumed_from: Path | None) -> None:
+        """A training begins, or goes on from a checkpoint."""
+
+    def advanced(self, name: str, step: int, total: int) -> None:
+        """A training has done `step` of `total` updates."""
+
+    def scored(self, name: str, scores: str) -> None:
+        """A training was evaluated."""
+
+    def run_ended(self, outcome: Outcome) -> None:
+        """A planned run, or a stage before one, has its outcome."""
+
+
+class Display(TrainingDisplay, Protocol):
+    """The same for a person to see; used as a context manager around the study."""
 
     def __enter__(self) -> Display:
         """The study begins."""
@@ -25,18 +44,6 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """The study ended, or was stopped."""
-
-    def run_began(self, planned: PlannedRun, *, resumed_from: Path | None) -> None:
-        """A training begins, or goes on from a checkpoint."""
-
-    def advanced(self, step: int, total: int) -> None:
-        """The current training has done `step` of `total` updates."""
-
-    def scored(self, scores: str) -> None:
-        """The current training was evaluated."""
-
-    def run_ended(self, outcome: Outcome) -> None:
-        """A planned run has its outcome."""
 
 
 def display_for(console: Console, plan: Plan) -> Display:
@@ -51,9 +58,8 @@ class LineDisplay:
         self._console = console
         self._plan = plan
         self._ended = 0
-        self._step = 0
-        self._total = 1
-        self._quarter_told = 0
+        self._progress: dict[str, tuple[int, int]] = {}
+        self._quarters_told: dict[str, int] = {}
 
     def __enter__(self) -> LineDisplay:
         self._say(f"study {self._plan.name}: {counted(len(self._plan.runs), 'run')}")
@@ -65,24 +71,28 @@ class LineDisplay:
         if kind is KeyboardInterrupt:
             self._say("stopped; the same command goes on from here")
 
-    def run_began(self, planned: PlannedRun, *, resumed_from: Path | None) -> None:
+    def run_began(self, name: str, *, resumed_from: Path | None) -> None:
         """A line that says so."""
-        self._quarter_told = 0
-        self._say(f"[{self._ended + 1}/{len(self._plan.runs)}] {planned.name}: {_beginning(resumed_from)}")
+        self._quarters_told[name] = 0
+        self._say(f"{name}: {_beginning(resumed_from)}")
 
-    def advanced(self, step: int, total: int) -> None:
+    def advanced(self, name: str, step: int, total: int) -> None:
         """Nothing yet: the line comes with the scores."""
-        self._step, self._total = step, total
+        self._progress[name] = step, total
 
-    def scored(self, scores: str) -> None:
+    def scored(self, name: str, scores: str) -> None:
         """A line when another quarter is done."""
-        quarter = 4 * self._step // self._total
-        if quarter > self._quarter_told:
-            self._quarter_told = quarter
-            self._say(f"      {self._step} of {self._total} updates: {scores}")
+        step, total = self._progress.get(name, (0, 1))
+        quarter = 4 * step // total
+        if quarter > self._quarters_told.get(name, 0):
+            self._quarters_told[name] = quarter
+            self._say(f"      {name}: {step} of {total} updates: {scores}")
 
     def run_ended(self, outcome: Outcome) -> None:
-        """A line with the ending."""
+        """A line with the ending; only what the plan asked for is counted."""
+        if outcome.planned.is_stage:
+            self._say(f"{outcome}")
+            return
         self._ended += 1
         self._say(f"[{self._ended}/{len(self._plan.runs)}] {outcome}")
 
@@ -92,10 +102,9 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """Two bars, the study's and the current run's, below a growing list of what is done."""
+    """A bar for the study and one for each training under way, below a growing list of what is done."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
-        self._plan = plan
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -106,7 +115,7 @@ class LiveDisplay:
             console=console,
         )
         self._study = self._bars.add_task(f"study {plan.name}", total=len(plan.runs), unit="runs", scores="")
-        self._run = self._bars.add_task("", total=None, unit="updates", scores="", visible=False)
+        self._runs: dict[str, TaskID] = {}
 
     def __enter__(self) -> LiveDisplay:
         self._bars.start()
@@ -115,30 +124,33 @@ class LiveDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bars.update(self._run, visible=False)
+        for bar in self._runs.values():
+            self._bars.update(bar, visible=False)
         self._bars.stop()
         if kind is KeyboardInterrupt:
             self._bars.console.print("stopped; the same command goes on from here")
 
-    def run_began(self, planned: PlannedRun, *, resumed_from: Path | None) -> None:
-        """The lower bar begins again."""
-        self._bars.reset(
-            self._run, description=planned.name, visible=True, unit="updates", scores=_beginning(resumed_from)
-        )
+    def run_began(self, name: str, *, resumed_from: Path | None) -> None:
+        """Its bar appears, anew if another process has lost the run."""
+        if name in self._runs:
+            self._bars.remove_task(self._runs[name])
+        self._runs[name] = self._bars.add_task(name, total=None, unit="updates", scores=_beginning(resumed_from))
 
-    def advanced(self, step: int, total: int) -> None:
-        """The lower bar moves."""
-        self._bars.update(self._run, completed=step, total=total)
+    def advanced(self, name: str, step: int, total: int) -> None:
+        """Its bar moves."""
+        self._bars.update(self._runs[name], completed=step, total=total)
 
-    def scored(self, scores: str) -> None:
-        """The newest scores stand beside the lower bar."""
-        self._bars.update(self._run, scores=scores)
+    def scored(self, name: str, scores: str) -> None:
+        """The newest scores stand beside its bar."""
+        self._bars.update(self._runs[name], scores=scores)
 
     def run_ended(self, outcome: Outcome) -> None:
-        """A line above the bars that stays."""
+        """Its bar becomes a line above the others that stays."""
+        if (bar := self._runs.pop(outcome.planned.name, None)) is not None:
+            self._bars.remove_task(bar)
         self._bars.console.print(Text(str(outcome), style="red" if outcome.ending == "failed" else ""))
-        self._bars.advance(self._study)
-        self._bars.update(self._run, visible=False)
+        if not outcome.planned.is_stage:
+            self._bars.advance(self._study)
 
 
 def _beginning(resumed_from: Path | None) -> str:

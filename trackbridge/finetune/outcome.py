@@ -8,12 +8,12 @@ from typing import Any, Literal
 from trackbridge.finetune.plan import PlannedRun
 from trackbridge.store.records import RunRecord
 
-Ending = Literal["finished", "found finished", "found running", "failed"]
+Ending = Literal["finished", "paused", "found finished", "found paused", "found running", "failed"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A planned run and its ending: `finished` now or `found finished`, `found running` elsewhere, or `failed`."""
+    """A planned run and its ending: `finished` or `paused`, now or `found` so; `found running` elsewhere; `failed`."""
 
     planned: PlannedRun
     ending: Ending
@@ -54,6 +54,8 @@ class Outcome:
             return f"{self.planned.name}: failed: {self.error}"
         if self.ending == "found running":
             return f"{self.planned.name}: left alone, another process is training it"
+        if self.ending in ("paused", "found paused") and self.record:
+            return f"{self.planned.name}: {self.ending} at update {self.record.summary['halted_at']}"
         told = " ".join(f"{name} {score:.4f}" for name, score in self.scores.items())
         at = f" best {told} at update {self.best_step}" if told else " no score was a number"
         return f"{self.planned.name}: {self.ending.replace('found ', 'already ')},{at}"

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from trackbridge.errors import PipelineConfigError
-from trackbridge.finetune.config import StudyConfig, Variant, parse_config
+from trackbridge.finetune.blocks.study import Halting, Variant
+from trackbridge.finetune.config import StudyConfig, parse_config
 from trackbridge.finetune.config_errors import explain
 from trackbridge.finetune.config_file import read_config_file
 from trackbridge.finetune.origins import TrainingConfig
@@ -24,10 +25,19 @@ SeedRecord = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Halt:
+    """Where a run is to pause, as a share of its updates, and the rule in words by which it may go on."""
+
+    at: float
+    rule: str
+
+
+@dataclass(frozen=True)
 class PlannedRun:
     """One training of a study, or a stage before one: its variant's name (empty for none), its name and whole config.
 
-    `group` is the study it belongs to; stages are in a group of their own, which the study's runs share.
+    `group` is the study it belongs to; stages are in a group of their own, which the study's runs share. With `halt`
+    the training pauses there instead of ending.
     """
 
     variant: str
@@ -35,20 +45,23 @@ class PlannedRun:
     config: TrainingConfig
     group: str
     is_stage: bool = False
+    halt: Halt | None = None
 
     def stage(self, config: TrainingConfig) -> PlannedRun:
-        """A training that this one builds on."""
+        """A training that this one builds on; one with seeds of its own is named without the run it is for."""
         group = self.group if self.is_stage else f"{self.group} stages"
-        return PlannedRun("", config.name or "stage", config, group, is_stage=True)
+        name = f"{config.name} of {self.name}" if config.seeds == self.config.seeds else str(config.name)
+        return PlannedRun("", name, config, group, is_stage=True)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a study in the order they are done; `name` groups them."""
+    """The runs of a study in the order they are done; `name` groups them, `halting` stops the worst of them early."""
 
     project: str
     name: str
     runs: tuple[PlannedRun, ...]
+    halting: Halting | None = None
 
 
 def read_plan(file: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
@@ -62,13 +75,13 @@ def read_plan(file: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
 
 
 def make_plan(given: Mapping[str, Any], *, source: str = "config") -> Plan:
-    """The plan of a config with optional `variants` and lists of seeds: every variant with every seed.
+    """The plan of a config with optional `variants`, `grid` and lists of seeds: every variant with every seed.
 
     Raises:
         PipelineConfigError: names the variant and the key.
     """
-    base = {key: value for key, value in given.items() if key not in {"variants", "seeds"}}
-    variants = _variants(given, source)
+    base = {key: value for key, value in given.items() if key not in {"variants", "grid", "halting", "seeds"}}
+    variants = [on for variant in _variants(given, source) for on in _on_grid(variant, given.get("grid", {}), source)]
     seed_records = _seed_records(given.get("seeds", {}), source)
     runs = [
         _planned(base, variant, seeds, _varying(seed_records), source) for variant in variants for seeds in seed_records
@@ -78,7 +91,7 @@ def make_plan(given: Mapping[str, Any], *, source: str = "config") -> Plan:
     projects = sorted({run.config.project for run in runs})
     if len(projects) > 1:
         raise PipelineConfigError(f"{source}: a study has one project, not {', '.join(projects)}")
-    return Plan(first.project, runs[0].group, tuple(runs))
+    return Plan(first.project, runs[0].group, tuple(runs), _halting(given, source))
 
 
 def _variants(given: Mapping[str, Any], source: str) -> list[Variant]:
@@ -95,6 +108,33 @@ def _variants(given: Mapping[str, Any], source: str) -> list[Variant]:
     if twice:
         raise PipelineConfigError(f"{source}: two variants are named {twice[0]!r}: give each its own name")
     return variants
+
+
+def _on_grid(variant: Variant, grid: Any, source: str) -> list[Variant]:
+    """The variant once for every combination of the grid's values."""
+    if not isinstance(grid, Mapping) or not all(isinstance(values, list) and values for values in grid.values()):
+        raise PipelineConfigError(
+            f"{source}: grid: {grid!r} is not allowed: expected lists of values by dotted key,"
+            " such as {training.learning_rate: [1.0e-5, 2.0e-5]}"
+        )
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    return [_at_point(variant, point) for point in points]
+
+
+def _at_point(variant: Variant, point: Mapping[str, Any]) -> Variant:
+    names = {key: key.rpartition(".")[2] for key in point}
+    told = [f"{key if list(names.values()).count(name) > 1 else name} {point[key]}" for key, name in names.items()]
+    label = " ".join(part for part in (variant.name, *told) if part)
+    return Variant.model_construct(name=label, set={**variant.set, **point})
+
+
+def _halting(given: Mapping[str, Any], source: str) -> Halting | None:
+    if given.get("halting") is None:
+        return None
+    try:
+        return Halting.model_validate(given["halting"])
+    except ValidationError as error:
+        raise PipelineConfigError(explain(error, StudyConfig, source, at=("halting",))) from None
 
 
 def _seed_records(seeds: Any, source: str) -> list[SeedRecord]:

@@ -7,14 +7,15 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trackbridge.finetune.display import Display
+from trackbridge.finetune.display import TrainingDisplay
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Tells a display the step, and the scores of one metric once all `n_eval_sets` were scored at a step."""
+    """Tells a display the step of the training `name`, and its scores once all `n_eval_sets` were scored at a step."""
 
-    def __init__(self, display: Display, metric: str, *, n_eval_sets: int) -> None:
+    def __init__(self, display: TrainingDisplay, name: str, metric: str, *, n_eval_sets: int) -> None:
         self._display = display
+        self._name = name
         self._metric = metric
         self._n_eval_sets = n_eval_sets
         self._scores: dict[str, float] = {}
@@ -23,11 +24,11 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Where the bar begins, which after a resume is not 0."""
-        self._display.advanced(state.global_step, state.max_steps)
+        self._display.advanced(self._name, state.global_step, state.max_steps)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """One update more."""
-        self._display.advanced(state.global_step, state.max_steps)
+        self._display.advanced(self._name, state.global_step, state.max_steps)
 
     def on_evaluate(
         self,
@@ -43,5 +44,5 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers ships
         self._scores.update({k.removesuffix(ending): v for k, v in metrics.items() if k.endswith(ending)})
         if len(self._scores) == self._n_eval_sets:
             told = (f"{name}/{self._metric} {score:.4f}" for name, score in self._scores.items())
-            self._display.scored(" ".join(told))
+            self._display.scored(self._name, " ".join(told))
             self._scores = {}

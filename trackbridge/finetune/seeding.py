@@ -14,7 +14,13 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trackbridge.finetune.config import PipelineConfig, PretrainingConfig
 from trackbridge.run.seeds import Seeds, derive
+
+
+def seeds_of(config: PipelineConfig | PretrainingConfig) -> Seeds:
+    """The three seeds of a config, as a run records them."""
+    return Seeds(init=config.seeds.init, data=config.seeds.data, dropout=config.seeds.dropout)
 
 
 def data_order_seed(seeds: Seeds) -> int:

@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 from trackbridge.finetune.config import PipelineConfig, PretrainingConfig
 from trackbridge.finetune.data import Corpus, load_corpus
 from trackbridge.finetune.origins import Origin, Role, TrainingConfig
+from trackbridge.finetune.plan import Halt
 from trackbridge.finetune.pretrain import pretrain
 from trackbridge.finetune.techniques.folds import fold_of
 from trackbridge.finetune.text import Texts, load_texts
@@ -39,8 +40,10 @@ class Training(Protocol):
     def n_eval_sets(self) -> int:
         """How many sets are scored at each evaluation."""
 
-    def train(self, run: Run, resume_from: Path | None, callbacks: Sequence[TrainerCallback]) -> None:
-        """Do it, recorded in the run."""
+    def train(
+        self, run: Run, *, resume_from: Path | None, callbacks: Sequence[TrainerCallback], halt: Halt | None
+    ) -> None:
+        """Do it, recorded in the run, up to its end or to where it is to pause."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ class FineTuning:
         """As many as the corpus has."""
         return len(self.corpus.evals)
 
-    def train(self, run: Run, resume_from: Path | None, callbacks: Sequence[TrainerCallback]) -> None:
+    def train(
+        self, run: Run, *, resume_from: Path | None, callbacks: Sequence[TrainerCallback], halt: Halt | None
+    ) -> None:
         """Fine-tune."""
         train(
             self.config,
@@ -79,6 +84,7 @@ class FineTuning:
             origins=self.origins,
             resume_from=resume_from,
             callbacks=callbacks,
+            halt=halt,
         )
 
 
@@ -104,8 +110,10 @@ class FurtherPretraining:
         """The texts that were held out."""
         return 1
 
-    def train(self, run: Run, resume_from: Path | None, callbacks: Sequence[TrainerCallback]) -> None:
-        """Pre-train further."""
+    def train(
+        self, run: Run, *, resume_from: Path | None, callbacks: Sequence[TrainerCallback], halt: Halt | None
+    ) -> None:
+        """Pre-train further; a stage never pauses."""
         pretrain(self.config, self.texts, run, resume_from=resume_from, callbacks=callbacks)
 
 

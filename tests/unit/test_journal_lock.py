@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from trackbridge.relay import lock as lock_module
-from trackbridge.relay.lock import held, local_stand_in
+from trackbridge.journal import lock as lock_module
+from trackbridge.journal.lock import held, local_stand_in
 
 HOLDER = """
 import subprocess, sys
 from pathlib import Path
-from trackbridge.relay.lock import held
+from trackbridge.journal.lock import held
 with held(Path(sys.argv[1])) as is_ours:
     # What an SDK starts lives on after its relay was killed, and must not hold the lock for it.
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)

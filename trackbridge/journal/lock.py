@@ -1,4 +1,4 @@
-"""At most one relay per run and target: a lock of the operating system, which a killed holder cannot leave behind."""
+"""A lock of the operating system on a file, which a killed holder cannot leave behind: one relay per run and target."""
 
 from __future__ import annotations
 

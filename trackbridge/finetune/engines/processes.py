@@ -1,0 +1,100 @@
+"""Several trainings at once on this machine, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from trackbridge.finetune.display import TrainingDisplay
+from trackbridge.finetune.engines.worker import show, train_in_worker
+from trackbridge.finetune.outcome import Outcome
+from trackbridge.finetune.plan import PlannedRun
+from trackbridge.settings import let_this_process_see_one_gpu
+from trackbridge.store.store import Store
+
+
+@dataclass
+class _Job:
+    planned: PlannedRun
+    process: SpawnProcess
+    slot: int
+    outcome: Outcome | None = None
+
+
+class Processes:
+    """Trains up to `jobs` runs at once. A process that dies takes its own run with it and no other."""
+
+    def __init__(self, store: Store, display: TrainingDisplay, jobs: int) -> None:
+        self._store = store
+        self._display = display
+        self._jobs = jobs
+
+    def outcomes(self, runs: Sequence[PlannedRun]) -> list[Outcome]:
+        """Train the runs; their outcomes in the order given."""
+        waiting, free = deque(runs), deque(range(self._jobs))
+        active: dict[Connection, _Job] = {}
+        ended: dict[str, Outcome] = {}
+        try:
+            while waiting or active:
+                while waiting and free:
+                    connection, job = self._start(waiting.popleft(), free.popleft())
+                    active[connection] = job
+                for ready in wait(list(active)):
+                    assert isinstance(ready, Connection)  # nothing else was given to wait for
+                    if self._is_done(ready, active[ready]):
+                        job = active.pop(ready)
+                        ended[job.planned.name] = self._outcome(job)
+                        free.append(job.slot)
+        finally:
+            # after Ctrl-C, which reached them too: each ends its run before it ends
+            for job in active.values():
+                job.process.join()
+        return [ended[run.name] for run in runs]
+
+    def _start(self, planned: PlannedRun, slot: int) -> tuple[Connection, _Job]:
+        spawning = multiprocessing.get_context("spawn")
+        ours, theirs = spawning.Pipe(duplex=False)
+        arguments = (planned, self._store.root, theirs, slot, self._jobs)
+        process = spawning.Process(target=_work, args=arguments, name=planned.name)
+        process.start()
+        # closed here, so that the worker's death is the end of the pipe
+        theirs.close()
+        return ours, _Job(planned, process, slot)
+
+    def _is_done(self, connection: Connection, job: _Job) -> bool:
+        """Show the next thing a worker sent; True when there is nothing to come."""
+        try:
+            job.outcome = show(connection.recv(), self._display, self._store) or job.outcome
+        except EOFError:
+            connection.close()
+            return True
+        return False
+
+    def _outcome(self, job: _Job) -> Outcome:
+        job.process.join()
+        if job.outcome is None:
+            job.outcome = Outcome(job.planned, "failed", error=_death(job.process.exitcode))
+            self._display.run_ended(job.outcome)
+        return job.outcome
+
+
+def _work(planned: PlannedRun, root: Path, connection: Connection, slot: int, jobs: int) -> None:
+    let_this_process_see_one_gpu(slot)
+    import torch
+
+    # the processors shared out; a config that names a number of threads has it all the same
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    train_in_worker(planned, root, connection.send)
+
+
+def _death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"its process was killed by {signal.Signals(-exit_code).name}; the same command takes the run up again"
+    return f"its process ended with code {exit_code}; the same command takes the run up again"
