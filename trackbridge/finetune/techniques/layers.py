@@ -68,14 +68,14 @@ def base_of(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _stack_of(tower: nn.Module) -> list[nn.Module]:
-    stacks = list(_outermost_lists(tower))
+    stacks = [list(stack) for stack in _outermost_lists(tower)]
     if not stacks:
         children = ", ".join(f"{name} ({type(child).__name__})" for name, child in tower.named_children())
         raise PipelineConfigError(
             f"{type(tower).__name__} has no list of equal modules that could be its layers (it has: {children});"
             " freezing, reinit, layerwise_decay and carry_layers need one: leave them out for this model"
         )
-    return list(max(stacks, key=len))
+    return max(stacks, key=len)
 
 
 def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
