@@ -71,6 +71,25 @@ class PipelineConfig(Block):
         return self
 
     @model_validator(mode="after")
+    def _folds_hold_out_a_set_of_their_own(self) -> PipelineConfig:
+        if self.folds and HELD_OUT_FOLD in self.data.eval:
+            raise ValueError(
+                f"data.eval has a set {HELD_OUT_FOLD!r}, which is what folds holds out: give it another name"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pseudo_labels_are_classes_of_single_texts(self) -> PipelineConfig:
+        if self.pseudo_labels and self.is_regression:
+            raise ValueError(
+                "pseudo_labels needs classes: how sure a teacher is of a real number (evaluation.metric: pearson)"
+                " cannot be told"
+            )
+        if self.pseudo_labels and getattr(self.data, "text_pair", None) is not None:
+            raise ValueError("pseudo_labels takes single texts, and data.text_pair asks for pairs")
+        return self
+
+    @model_validator(mode="after")
     def _resumed_runs_log_the_same_averages(self) -> PipelineConfig:
         # the logged loss is the mean since the last log, and a resumed Trainer begins a new mean
         if self.checkpoints.every % self.training.log_every:
