@@ -82,13 +82,18 @@ def _pretraining(config: PipelineConfig) -> PretrainingConfig:
 
 
 def _teacher(config: PipelineConfig) -> PipelineConfig:
-    """This training with a round of pseudo-labels less, its weights chosen by no eval set."""
+    """This training with a round of pseudo-labels less, where no eval set has a say in which weights it ends with."""
     pseudo_labels = config.pseudo_labels
     assert pseudo_labels is not None  # only asked for where there is one
     fewer = pseudo_labels.model_copy(update={"rounds": pseudo_labels.rounds - 1}) if pseudo_labels.rounds > 1 else None
     evaluation = config.evaluation.model_copy(update={"select": "last"})
     return config.model_copy(
-        update={"name": f"teacher {pseudo_labels.rounds}", "pseudo_labels": fewer, "evaluation": evaluation}
+        update={
+            "name": f"teacher {pseudo_labels.rounds}",
+            "pseudo_labels": fewer,
+            "evaluation": evaluation,
+            "early_stopping": None,
+        }
     )
 
 
