@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from trackbridge.finetune.config import parse_config
-from trackbridge.finetune.data import load_corpus
+from trackbridge.finetune.data import Corpus, load_corpus
 from trackbridge.finetune.overrides import with_overrides
 from trackbridge.finetune.train import TrainingResult, train
 from trackbridge.run.lifecycle import start_run
@@ -121,14 +121,20 @@ def trained(
     *,
     overrides: dict[str, Any] | None = None,
     base: dict[str, Any] = TINY,
+    corpus: Corpus | None = None,
     resume_from: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    **given: Any,
 ) -> Trained:
-    """Really train the tiny config, changed by dotted overrides, as a run below `root`."""
+    """Really train the tiny config, changed by dotted overrides, as a run below `root`.
+
+    `corpus` is by default what the config names; `given` goes on to `train`.
+    """
     config = parse_config(with_overrides(base, overrides or {}))
+    corpus = corpus or load_corpus(config.data)
     witness = Witness()
     with start_run(config.project, root=root, resume_from=resume_from) as run:
-        result = train(config, load_corpus(config.data), run, resume_from=resume_from, callbacks=[witness, *callbacks])
+        result = train(config, corpus, run, resume_from=resume_from, callbacks=[witness, *callbacks], **given)
     return Trained(witness.evidence, result, run.path)
 
 
