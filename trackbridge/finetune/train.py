@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from transformers import DataCollatorWithPadding, EvalPrediction, TrainerCallback
+from transformers import DataCollatorWithPadding, EvalPrediction, TrainerCallback, TrainerState
 
-from trackbridge.finetune.best import KeepBest, scores_at
+from trackbridge.errors import PipelineConfigError
+from trackbridge.finetune.best import KeepBest, KeepLast, scores_at
 from trackbridge.finetune.checkpoints import remove_checkpoints
-from trackbridge.finetune.config import PipelineConfig
+from trackbridge.finetune.config import HELD_OUT_FOLD, PipelineConfig
 from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.description import describe
 from trackbridge.finetune.encoding import encode_corpus
-from trackbridge.finetune.labels import find_labels
+from trackbridge.finetune.halting import Pause
+from trackbridge.finetune.kept_weights import KeptWeights
+from trackbridge.finetune.labels import Labels, find_labels
 from trackbridge.finetune.metrics import scores_of
-from trackbridge.finetune.origins import Origin, Role
+from trackbridge.finetune.origins import Origin, Role, origins_wanted
+from trackbridge.finetune.plan import Halt
 from trackbridge.finetune.preparation import prepare_model
-from trackbridge.finetune.seeding import DropoutSeed
+from trackbridge.finetune.seeding import DropoutSeed, seeds_of
+from trackbridge.finetune.techniques.averaging import averaging_of, plain_prefix
+from trackbridge.finetune.techniques.early_stopping import StopEarly
 from trackbridge.finetune.techniques.pseudo_labels import with_pseudo_labels
 from trackbridge.finetune.text import Texts
 from trackbridge.finetune.trainer import PipelineTrainer, cpu_threads, training_arguments
 from trackbridge.integrations.transformers import TrackingCallback
 from trackbridge.run.run import Run
-from trackbridge.run.seeds import Seeds
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The scores of every eval set at the last step, and at the step the chosen set was best at.
+    """The scores of every eval set at the last step, and at the step of the kept weights: the best, or the last.
 
-    `best_step` and `weights` are None when no score was a number.
+    `best_step` and `weights` are None when no score was a number; `weights` also where none were kept.
     """
 
     final: dict[str, float]
@@ -50,59 +55,93 @@ def train(
     origins: Mapping[Role, Origin] = MappingProxyType({}),
     resume_from: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    halt: Halt | None = None,
 ) -> TrainingResult:
     """Train as the config says, recorded in `run`; `resume_from` is a checkpoint of the same config.
 
     `unlabelled` texts and `origins`, the trainings this one builds on, are given where the config asks for them.
-
     Checkpoints are written below the run's folder. When the training is over the best weights are kept as a
-    checkpoint of the run, and what only a resume needs is removed.
+    checkpoint of the run, and what only a resume needs is removed; where it pauses at `halt`, all stays.
 
     Raises:
         DataError: a label does not fit.
-        PipelineConfigError: the model cannot be loaded.
+        PipelineConfigError: the model cannot be loaded, or what the config asks for was not given.
     """
+    _require_what_is_asked_for(config, corpus, unlabelled, origins)
+    labels = find_labels(corpus.train, is_regression=config.is_regression)
+    prefixes = eval_prefixes(corpus)
+    # before the model is fetched, which may take minutes: by these a study knows that this training is under way
+    _record_plan(config, corpus, labels, unlabelled, prefixes, run)
     with cpu_threads(config.training.threads):
-        return _train(config, corpus, run, unlabelled, origins, resume_from, callbacks)
+        model, tokenizer = prepare_model(config, corpus, labels, run, begin_with=origins.get("weights"))
+        if config.pseudo_labels and unlabelled:
+            # after the model, so that its vocabulary and first weights are those it has without pseudo-labels
+            corpus = with_pseudo_labels(corpus, unlabelled, origins["labels"], labels, config, run)
+        train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
+        weights = KeptWeights(run, tokenizer)
+        key = f"{prefixes[config.chosen_set]}_{config.evaluation.metric}"
+        keep = KeepBest(weights, key) if config.evaluation.select == "best" else KeepLast(weights, key)
+        pause = Pause(halt, run)
+        trainer = PipelineTrainer(
+            model=model,
+            args=training_arguments(config, weights.folder, seeds_of(config)),
+            train_dataset=train_set,
+            eval_dataset=eval_sets if len(eval_sets) > 1 else next(iter(eval_sets.values())),
+            data_collator=DataCollatorWithPadding(tokenizer),
+            processing_class=tokenizer,
+            compute_metrics=_scores_of_prediction,
+            bias_correction=config.training.bias_correction,
+            layerwise_decay=config.layerwise_decay,
+            averaging=averaging_of(config, resume_from),
+            callbacks=[
+                DropoutSeed(seeds_of(config)),
+                *([StopEarly(config.early_stopping, key, run)] if config.early_stopping else []),
+                keep,
+                TrackingCallback(run, checkpoints="none"),
+                pause,
+                *callbacks,
+            ],
+        )
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    result = _recorded_result(config, trainer.state, keep.step, run, _scored(config, prefixes))
+    if pause.is_over or not trainer.is_world_process_zero():
+        return result
+    kept = weights.hand_over(keep.step, result.best)
+    if config.checkpoints.keep == "none":
+        remove_checkpoints(run, weights.folder)
+    return replace(result, weights=kept)
 
 
-def _train(
+def _require_what_is_asked_for(
+    config: PipelineConfig, corpus: Corpus, unlabelled: Texts | None, origins: Mapping[Role, Origin]
+) -> None:
+    """Studies bring it by themselves; whoever calls `train` has to."""
+    if config.folds and HELD_OUT_FOLD not in corpus.evals:
+        raise PipelineConfigError(f"folds: the corpus has no eval set {HELD_OUT_FOLD!r}: cut it with fold_of")
+    if config.pseudo_labels and unlabelled is None:
+        raise PipelineConfigError("pseudo_labels: there are no texts to label: pass unlabelled=load_texts(...)")
+    for role, stage in origins_wanted(config).items():
+        if role not in origins:
+            raise PipelineConfigError(
+                f"the training that {stage.name!r} stands for is to be done first, for its {role}:"
+                f" pass its run as origins={{{role!r}: origin_of(record)}}, or let run_study do both"
+            )
+
+
+def _record_plan(
     config: PipelineConfig,
     corpus: Corpus,
-    run: Run,
+    labels: Labels,
     unlabelled: Texts | None,
-    origins: Mapping[Role, Origin],
-    resume_from: Path | None,
-    callbacks: Sequence[TrainerCallback],
-) -> TrainingResult:
-    labels = find_labels(corpus.train, is_regression=config.is_regression)
-    seeds = Seeds(init=config.seeds.init, data=config.seeds.data, dropout=config.seeds.dropout)
-    # before the model is fetched, which may take minutes: by these a study knows that this training is under way
+    prefixes: Mapping[str, str],
+    run: Run,
+) -> None:
     run.log_config(config.recorded(), scope="pipeline")
-    run.log_config(describe(corpus, labels), scope="data")
-    run.log_seeds(seeds)
-
-    if config.pseudo_labels and unlabelled:
-        corpus = with_pseudo_labels(corpus, unlabelled, origins["labels"], labels, config.pseudo_labels, run)
-    model, tokenizer = prepare_model(config, corpus, labels, run, begin_with=origins.get("weights"))
-    train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
-    prefixes = eval_prefixes(corpus)
+    run.log_config(describe(corpus, labels, unlabelled), scope="data")
+    run.log_seeds(seeds_of(config))
     # Said at the start, so that a run which is still going, or never ends, is listed by it too.
-    run.log_summary({"chosen_by": f"{prefixes[config.chosen_set]}/{config.evaluation.metric}"})
-    work = run.path / "training"
-    keep_best = KeepBest(work, f"{prefixes[config.chosen_set]}_{config.evaluation.metric}", tokenizer)
-    trainer = PipelineTrainer(
-        model=model,
-        args=training_arguments(config, work, seeds),
-        train_dataset=train_set,
-        eval_dataset=eval_sets if len(eval_sets) > 1 else next(iter(eval_sets.values())),
-        data_collator=DataCollatorWithPadding(tokenizer),
-        processing_class=tokenizer,
-        compute_metrics=_scores_of_prediction,
-        callbacks=[DropoutSeed(seeds), keep_best, TrackingCallback(run, checkpoints="none"), *callbacks],
-    )
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    return _conclude(trainer, keep_best, config, run, prefixes)
+    score = f"{prefixes[config.chosen_set]}/{config.evaluation.metric}"
+    run.log_summary({"judged_by": score, "chosen_by": score if config.evaluation.select == "best" else None})
 
 
 def eval_prefixes(corpus: Corpus) -> dict[str, str]:
@@ -116,22 +155,19 @@ def _scores_of_prediction(prediction: EvalPrediction) -> dict[str, float]:
     return scores_of(prediction.predictions, prediction.label_ids)
 
 
-def _conclude(
-    trainer: PipelineTrainer, keep_best: KeepBest, config: PipelineConfig, run: Run, prefixes: dict[str, str]
+def _scored(config: PipelineConfig, prefixes: Mapping[str, str]) -> list[str]:
+    """The prefixes of everything that is scored: with averaging every set is, by the plain model too."""
+    plain = map(plain_prefix, prefixes.values()) if config.averaging else ()
+    return [*prefixes.values(), *plain]
+
+
+def _recorded_result(
+    config: PipelineConfig, state: TrainerState, kept_step: int | None, run: Run, splits: list[str]
 ) -> TrainingResult:
-    """Record the final and the best scores, keep the best weights, and clear up what only a resume needs."""
-    state, splits = trainer.state, list(prefixes.values())
+    """The scores at the end and of the kept weights, which the run records."""
     final = scores_at(state.global_step, state.log_history, splits)
-    best = scores_at(keep_best.best.step, state.log_history, splits) if keep_best.best else {}
-    best_step = keep_best.best.step if keep_best.best else None
-    run.log_summary(
-        {
-            "best_step": best_step,
-            **{f"best/{name}": score for name, score in best.items()},
-            **{f"final/{name}": score for name, score in final.items()},
-        }
-    )
-    weights = keep_best.keep_in(run, best) if trainer.is_world_process_zero() else None
-    if config.checkpoints.keep == "none" and trainer.is_world_process_zero():
-        remove_checkpoints(run, keep_best.folder)
-    return TrainingResult(final, best, best_step, weights)
+    kept = scores_at(kept_step, state.log_history, splits) if kept_step is not None else {}
+    # what was kept for being the last is not called the best
+    best = {f"best/{name}": score for name, score in kept.items()} if config.evaluation.select == "best" else {}
+    run.log_summary({"best_step": kept_step, **best, **{f"final/{name}": score for name, score in final.items()}})
+    return TrainingResult(final, kept, kept_step, weights=None)

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
+from trackbridge.finetune.blocks.techniques import LayerwiseDecay
 from trackbridge.finetune.config import PipelineConfig
+from trackbridge.finetune.optimizer import PartRates, optimizer_of
 from trackbridge.finetune.seeding import data_order_seed, random_state_kept
+from trackbridge.finetune.techniques.averaging import WeightAveraging, plain_prefix
 from trackbridge.run.seeds import Seeds
 
 
 class PipelineTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types
     """A `Trainer` whose updates do not depend on how often it evaluates, accumulates or on how many ranks."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    control: TrainerControl
+
+    def __init__(
+        self,
+        *,
+        bias_correction: bool = True,
+        layerwise_decay: LayerwiseDecay | None = None,
+        averaging: WeightAveraging | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+        **kwargs: Any,
+    ) -> None:
+        # before the other callbacks: what they record of a checkpoint, and as scores, has the average in it
+        super().__init__(callbacks=[*([averaging] if averaging else []), *callbacks], **kwargs)
+        self._averaging = averaging
+        self._bias_correction = bias_correction
+        self._layerwise_decay = layerwise_decay
+        self._part_rates = PartRates()
+        self.add_callback(self._part_rates)
         # Classifiers take **kwargs in forward, from which the Trainer concludes that their loss is already
         # divided by the number of accumulated batches and ranks; it is not (transformers 5.23; related:
         # https://github.com/huggingface/transformers/issues/37766).
@@ -27,10 +49,63 @@ class PipelineTrainer(Trainer):  # type: ignore[misc]  # transformers ships no t
         # prints every log as a dict when the progress bar is off
         self.remove_callback(PrinterCallback)
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The scores, leaving the random state as it was."""
+    def create_optimizer(self, model: PreTrainedModel | None = None) -> Optimizer:
+        """The optimizer, made where there is none yet: at the first `train()`, and for each new model of a search."""
+        if self.optimizer is None:
+            # anew each time, because Trainer takes the groups out of the dict and would not find them again
+            self.optimizer_cls_and_kwargs = optimizer_of(
+                self.model if model is None else model,
+                self.args,
+                bias_correction=self._bias_correction,
+                layerwise_decay=self._layerwise_decay,
+            )
+        optimizer: Optimizer = super().create_optimizer(model)
+        return optimizer
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, and beside the highest learning rate those of the model's parts where they differ."""
+        super().log({**logs, **self._part_rates.rates} if "learning_rate" in logs else logs, start_time)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
+        """The learning rates that the arguments ask for, or that averaging puts in their place."""
+        scheduler: LambdaLR = super().create_scheduler(num_training_steps, optimizer)
+        if self._averaging:
+            self.lr_scheduler = scheduler = self._averaging.schedule(scheduler, num_training_steps)
+        return scheduler
+
+    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], **kwargs: Any) -> Any:
+        """The model's own loss, or the cross-entropy with soft labels, which are a probability for each class."""
+        labels = inputs.get("labels")
+        if labels is None or labels.dim() < 2:
+            return super().compute_loss(model, inputs, **kwargs)
+        # no model of transformers takes soft labels: each would take their columns for so many more examples
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        loss = cross_entropy(outputs["logits"].float(), labels)
+        return (loss, outputs) if kwargs.get("return_outputs") else loss
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """The scores, leaving the random state as it was.
+
+        With averaging they are those of the averaged model; those of the plain one are under `eval_plain`.
+        """
+        is_several = isinstance(self.eval_dataset if eval_dataset is None else eval_dataset, dict)
         with random_state_kept():
-            scores: dict[str, float] = super().evaluate(*args, **kwargs)
+            # Trainer scores several sets by calling this method for each of them
+            if self._averaging is None or is_several:
+                return dict(super().evaluate(eval_dataset, ignore_keys, metric_key_prefix))
+            plain = dict(super().evaluate(eval_dataset, ignore_keys, plain_prefix(metric_key_prefix)))
+            if not self._averaging.has_begun:
+                return plain | self._told_as_averaged(plain, metric_key_prefix)
+            with self._averaging.lent_to(self.model):
+                return plain | dict(super().evaluate(eval_dataset, ignore_keys, metric_key_prefix))
+
+    def _told_as_averaged(self, plain: Mapping[str, float], prefix: str) -> dict[str, float]:
+        """The plain model's scores once more, under the averaged one's names: before averaging begins they are one."""
+        scores = {key.replace(plain_prefix(prefix), prefix, 1): value for key, value in plain.items()}
+        self.log(scores)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 
 
@@ -51,6 +126,7 @@ def training_arguments(config: PipelineConfig, folder: Path, seeds: Seeds) -> Tr
         lr_scheduler_type="constant_with_warmup" if training.schedule == "constant" else training.schedule,
         warmup_steps=training.warmup,
         weight_decay=training.weight_decay,
+        adam_epsilon=training.epsilon,
         max_grad_norm=training.max_gradient_norm,
         bf16=_computes_in_bf16(on_cpu=on_cpu) if training.bf16 == "auto" else training.bf16,
         use_cpu=on_cpu,
