@@ -99,11 +99,23 @@ class PipelineConfig(Block):
             )
         return self
 
+    @model_validator(mode="after")
+    def _techniques_go_together(self) -> PipelineConfig:
+        for is_given, why in _contradictions(self):
+            if is_given:
+                raise ValueError(why)
+        return self
+
     @property
     def chosen_set(self) -> str:
         """The eval set whose score chooses the best weights."""
         first = HELD_OUT_FOLD if self.folds else next(iter(self.data.eval))
         return self.evaluation.choose_on or first
+
+    @property
+    def is_feature_extraction(self) -> bool:
+        """Whether nothing below a head of ours learns, so that what it sees of each text never changes."""
+        return self.head is not None and self.freezing is not None and not self.freezing.trained_layers
 
     @property
     def is_regression(self) -> bool:
@@ -157,6 +169,35 @@ def parse_config(given: Mapping[str, Any], *, source: str = "config") -> Pipelin
         return PipelineConfig.model_validate(given)
     except ValidationError as error:
         raise PipelineConfigError(explain(error, StudyConfig, source)) from None
+
+
+def _contradictions(config: PipelineConfig) -> list[tuple[bool, str]]:
+    """Techniques that undo each other, and why; each with whether the config has both."""
+    has_lora, n_trained = config.lora is not None, config.freezing and config.freezing.trained_layers
+    n_new = config.reinit.layers if config.reinit else 0
+    return [
+        (
+            has_lora and n_trained is not None,
+            "freezing with lora: lora freezes the encoder itself and learns beside it; leave one of them out",
+        ),
+        (
+            has_lora and n_new > 0,
+            f"reinit.layers {n_new} with lora: layers of random weights would be frozen; leave one of them out",
+        ),
+        (
+            has_lora and config.averaging is not None,
+            "averaging with lora: the mean of adapters is not the adapter of the mean weights; leave one of them out",
+        ),
+        (
+            n_trained is not None and n_new > n_trained,
+            f"reinit.layers {n_new} with freezing.trained_layers {n_trained}: layers of random weights would be"
+            f" frozen; let at least {n_new} learn",
+        ),
+        (
+            n_trained == 0 and config.layerwise_decay is not None,
+            "layerwise_decay with freezing.trained_layers 0: no layer learns, so none can learn at a lower rate",
+        ),
+    ]
 
 
 def _without_folders(dumped: Any) -> Any:

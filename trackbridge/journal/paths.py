@@ -51,6 +51,11 @@ def kept_folder(folder: Path, step: int) -> Path:
     return files_folder(folder) / "checkpoints" / f"step-{step}"
 
 
+def features_folder(root: Path) -> Path:
+    """The folder for what frozen encoders computed, below a root; it is a cache, and as a hidden one no project."""
+    return root / ".features"
+
+
 def draft_path(path: Path) -> Path:
     """A new name beside a path, under which a process writes what gets that path once it is whole."""
     return path.with_name(f".{path.name}.{new_id()}")

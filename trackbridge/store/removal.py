@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackbridge.journal.paths import is_draft, journal_files, run_folders
+from trackbridge.journal.paths import features_folder, is_draft, journal_files, run_folders
 from trackbridge.store.opening import FILE_NAME
 from trackbridge.store.records import RunRecord
 from trackbridge.store.store import Store
@@ -39,10 +39,12 @@ def deletable(path: Path, what: str) -> Deletable:
 
 
 def leftovers(store: Store) -> list[Deletable]:
-    """What nobody needs below a root: leftovers of interrupted work, superseded kept checkpoints, the index."""
+    """What nobody needs below a root: leftovers of interrupted work, superseded kept checkpoints, caches, the index."""
     root = store.root
     found = [*_half_deleted(root), *_drafts(root), *_empty_runs(root)]
     found += [one for record in store.runs() for one in _superseded(record)]
+    if features_folder(root).is_dir():
+        found.append(deletable(features_folder(root), "features of frozen encoders, computed anew when needed"))
     return found + [deletable(file, "index, made anew when needed") for file in sorted(root.glob(f"{FILE_NAME}*"))]
 
 
