@@ -5,7 +5,8 @@ Encoders, decoders and encoder-decoders go the same way; what decoders lack for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,20 +70,31 @@ def load_classifier(folder: Path) -> PreTrainedModel:
 def _pretrained(
     model: PretrainedModel, head: Head | None, labels: Labels, init_seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    try:
+    with loading(model.path):
         config = AutoConfig.from_pretrained(model.path, revision=model.revision, **_head_of(labels))
         tokenizer = AutoTokenizer.from_pretrained(model.path, revision=model.revision)
         if model.dropout is not None:
-            _set_dropout(config, model.dropout, model.path)
+            set_dropout(config, model.dropout, model.path)
         _agree_on_padding(tokenizer, config, model.path)
         torch.manual_seed(derive("init", init_seed))
         return _classifier(model, head, config), tokenizer
+
+
+@contextmanager
+def loading(path: str) -> Iterator[None]:
+    """A stretch of code that loads a model and its tokenizer: trouble in it names the path.
+
+    Raises:
+        PipelineConfigError: something was not found, or is no model.
+    """
+    try:
+        yield
     except PipelineConfigError:
         raise
     except (OSError, ValueError) as error:
-        here = "a" if Path(model.path).is_dir() else "no local"
+        here = "a" if Path(path).is_dir() else "no local"
         raise PipelineConfigError(
-            f"model.path: cannot load {model.path!r} (there is {here} folder of that name): {error}"
+            f"model.path: cannot load {path!r} (there is {here} folder of that name): {error}"
         ) from error
 
 
@@ -123,7 +135,14 @@ def _agree_on_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConf
 def _tiny_bert(
     model: BuiltinModel, head: Head | None, tokenizer: PreTrainedTokenizerBase, labels: Labels, init_seed: int
 ) -> PreTrainedModel:
-    config = BertConfig(
+    config = tiny_bert_config(model, tokenizer, **_head_of(labels))
+    torch.manual_seed(derive("init", init_seed))
+    return BertForSequenceClassification(config) if head is None else PooledClassifier(config_with_head(config, head))
+
+
+def tiny_bert_config(model: BuiltinModel, tokenizer: PreTrainedTokenizerBase, **head: Any) -> BertConfig:
+    """The built-in model's config for the vocabulary of a tokenizer, with the keys of a head."""
+    return BertConfig(
         vocab_size=len(tokenizer),
         num_hidden_layers=model.layers,
         hidden_size=model.hidden_size,
@@ -134,10 +153,8 @@ def _tiny_bert(
         initializer_range=0.05,
         hidden_dropout_prob=model.dropout,
         attention_probs_dropout_prob=model.dropout,
-        **_head_of(labels),
+        **head,
     )
-    torch.manual_seed(derive("init", init_seed))
-    return BertForSequenceClassification(config) if head is None else PooledClassifier(config_with_head(config, head))
 
 
 def word_tokenizer(texts: Iterable[str], *, max_length: int) -> PreTrainedTokenizerFast:
@@ -183,8 +200,12 @@ def _head_of(labels: Labels) -> dict[str, Any]:
     return {"id2label": names, "label2id": ids, "problem_type": "single_label_classification"}
 
 
-def _set_dropout(config: Any, dropout: float, path: str) -> None:
-    """Set every dropout probability a config has; their names differ from architecture to architecture."""
+def set_dropout(config: Any, dropout: float, path: str) -> None:
+    """Set every dropout probability a config has; their names differ from architecture to architecture.
+
+    Raises:
+        PipelineConfigError: it has none.
+    """
     endings = ("dropout", "dropout_prob", "dropout_probs", "dropout_rate", "pdrop")
     names = [name for name in config.to_dict() if name.endswith(endings)]
     if not names:
