@@ -19,6 +19,7 @@ from trackbridge.errors import MissingDependencyError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from trackbridge.comparison.scores import At
     from trackbridge.finetune.outcome import Outcome
     from trackbridge.finetune.plan import Plan
 
@@ -99,17 +100,19 @@ def _run(plan: Plan, run_study: Callable[..., list[Outcome]], root: Path | None,
 
 
 def _compare(outcomes: Sequence[Outcome], console: Console, root: Path | None, html: Path | None) -> None:
-    """The comparison by the metric that chose the weights: any other one's best step is not the run's."""
+    """The comparison by the score the runs are judged by: any other one's best step is not the run's."""
     from trackbridge.cli.comparing import write_page
     from trackbridge.cli.render import print_comparison
     from trackbridge.comparison.comparison import compare
 
-    chosen_by = [outcome.chosen_by for outcome in outcomes if outcome.chosen_by]
-    finished = {outcome.record.run_id for outcome in outcomes if outcome.record and outcome.chosen_by}
-    if not finished:
+    judged = [outcome for outcome in outcomes if outcome.judged_by]
+    if not judged:
         return
-    runs = [run for run in open_root(root).runs() if run.run_id in finished]
-    comparison = compare(runs, metrics=chosen_by[:1])
+    ids = {outcome.record.run_id for outcome in judged if outcome.record}
+    runs = [run for run in open_root(root).runs() if run.run_id in ids]
+    # beside runs that keep their last weights, the best of the others would be flattered
+    at: At = "best" if all(outcome.chosen_by for outcome in judged) else "last"
+    comparison = compare(runs, metrics=[str(judged[0].judged_by)], at=at)
     print_comparison(comparison, console)
     if html is not None:
         write_page(comparison, html)

@@ -20,7 +20,7 @@ _TRAINING_SPLIT = re.compile(r"^train(?:ing)?(?:[/_]|$)")
 def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
     """The metrics to compare: those asked for, or all but bookkeeping such as `train/learning_rate`.
 
-    The metric by which the runs chose their weights leads, where they say so.
+    The metric by which the runs are judged leads, where they say so.
 
     Raises:
         NotFoundError: a metric asked for is in none of the runs; names those that are.
@@ -37,9 +37,10 @@ def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
 
 
 def _told_to_lead(run: RunRecord) -> set[str]:
-    """The metric that chose the run's weights, under the names it may have been logged by."""
+    """The metric that the run is judged by, or that chose its weights, under the names it may have been logged by."""
     arguments = run.config.get("training_arguments", {})
-    told = run.summary.get("chosen_by") or arguments.get("metric_for_best_model")
+    summary = run.summary
+    told = summary.get("judged_by") or summary.get("chosen_by") or arguments.get("metric_for_best_model")
     if not isinstance(told, str):
         return set()
     return {told, f"eval/{told}", told.replace("eval_", "eval/", 1)}

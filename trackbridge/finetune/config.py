@@ -79,6 +79,16 @@ class PipelineConfig(Block):
         return self
 
     @model_validator(mode="after")
+    def _averaging_has_the_name_plain_to_itself(self) -> PipelineConfig:
+        taken = [name for name in self.data.eval if name == "plain" or name.startswith("plain_")]
+        if self.averaging and taken:
+            raise ValueError(
+                f"data.eval has a set {taken[0]!r}, and with averaging eval_plain is the model that is not averaged:"
+                " give the set another name"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pseudo_labels_are_classes_of_single_texts(self) -> PipelineConfig:
         if self.pseudo_labels and self.is_regression:
             raise ValueError(
@@ -141,10 +151,23 @@ class PretrainingConfig(Block):
     name: str | None = None
     model: ModelBlock
     pretraining: Pretraining
+    checkpoints: Checkpoints = Checkpoints()
     seeds: Seeds = Seeds()
 
+    @property
+    def training(self) -> Training:
+        """How long and how fast to train."""
+        return self.pretraining.training
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """When to score the held-out texts; they choose nothing. Their logits are as large as those in training."""
+        return Evaluation(
+            every=self.pretraining.evaluate_every, select="last", batch_size=self.pretraining.training.batch_size
+        )
+
     def recorded(self) -> dict[str, Any]:
-        """The config as the run records it, as for `PipelineConfig`."""
+        """The config as the run records it, as for `PipelineConfig`; how often it can be resumed is no part of it."""
         dumped = self.model_dump(mode="json", include={"model": True, "pretraining": True})
         del dumped["pretraining"]["seeds"]
         recorded: dict[str, Any] = _without_folders(dumped)

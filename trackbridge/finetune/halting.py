@@ -69,8 +69,8 @@ def _pools(paused: Sequence[Outcome], halting: Halting) -> dict[str, list[int]]:
 
 
 def score_so_far(outcome: Outcome) -> float:
-    """The best choosing score up to the pause, also of a run that has long gone on; -inf for none, such as NaN."""
-    record, name, halt = outcome.record, outcome.chosen_by, outcome.planned.halt
+    """The best judging score up to the pause, also of a run that has long gone on; -inf for none, such as NaN."""
+    record, name, halt = outcome.record, outcome.judged_by, outcome.planned.halt
     if record is None or name is None or halt is None or name not in record.metrics:
         return -math.inf
     curve = record.series(name)

@@ -1,4 +1,4 @@
-"""The table of a study with several eval sets: one chose the weights of each run, the others only judge them."""
+"""The table of a study with several scores: one chose the weights of each run, the others only judge them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from trackbridge.report.text import mean_text, number_text
 
 
 def chosen_scores_table(outcomes: Sequence[Outcome]) -> Table:
-    """Per run the scores of every eval set at the step its weights were chosen at; per variant their mean and sd."""
+    """Per run the scores of every eval set at the step of its kept weights; per variant their mean and sd."""
     names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
     columns = [
         Column("run", importance="essential"),
         *(Column(name, "right", "essential") for name in names),
-        Column("chosen at step", "right"),
+        Column("at step", "right"),
         Column("ending"),
     ]
     rows = [_row(outcome, names) for outcome in outcomes]
@@ -26,13 +26,20 @@ def chosen_scores_table(outcomes: Sequence[Outcome]) -> Table:
         scored = [outcome for outcome in outcomes if outcome.planned.variant == variant and outcome.scores]
         if len(scored) > 1:
             rows.append(_mean_row(variant, scored, names))
-    chosen = next((outcome.chosen_by for outcome in outcomes if outcome.chosen_by), "")
-    return Table("Scores of the chosen weights", tuple(columns), tuple(rows), caption=f"chosen by {chosen}")
+    return Table("Scores of the kept weights", tuple(columns), tuple(rows), caption=_caption(outcomes))
+
+
+def _caption(outcomes: Sequence[Outcome]) -> str:
+    scored = [outcome for outcome in outcomes if outcome.scores]
+    ways = {f"chosen by {outcome.chosen_by}" if outcome.chosen_by else "the last of a run" for outcome in scored}
+    has_plain = any(name.startswith("eval_plain") for outcome in scored for name in outcome.scores)
+    plain = ["eval_plain: the model beside the averaged one at that step"] if has_plain else []
+    return "; ".join([", or ".join(sorted(ways)), *plain])
 
 
 def _row(outcome: Outcome, names: Sequence[str]) -> tuple[Cell, ...]:
     scores = (Cell(number_text(outcome.scores.get(name))) for name in names)
-    step = Cell("-" if outcome.best_step is None else str(outcome.best_step))
+    step = Cell("-" if outcome.kept_step is None else str(outcome.kept_step))
     ending = Cell(outcome.ending, tone="bad" if outcome.ending == "failed" else "plain")
     return (Cell(outcome.planned.name), *scores, step, ending)
 

@@ -38,7 +38,7 @@ class Training(Protocol):
 
     @property
     def n_eval_sets(self) -> int:
-        """How many sets are scored at each evaluation."""
+        """How many sets are scored at each evaluation; a set counts for each model that it scores."""
 
     def train(
         self, run: Run, *, resume_from: Path | None, callbacks: Sequence[TrainerCallback], halt: Halt | None
@@ -69,8 +69,8 @@ class FineTuning:
 
     @property
     def n_eval_sets(self) -> int:
-        """As many as the corpus has."""
-        return len(self.corpus.evals)
+        """As many as the corpus has, and as many again where an averaged model is scored beside the plain one."""
+        return len(self.corpus.evals) * (2 if self.config.averaging else 1)
 
     def train(
         self, run: Run, *, resume_from: Path | None, callbacks: Sequence[TrainerCallback], halt: Halt | None
