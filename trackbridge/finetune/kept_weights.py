@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from trackbridge.finetune.techniques.lora import merged
 from trackbridge.journal.paths import kept_folder
 from trackbridge.run.run import Run
 from trackbridge.run.upkeep import checkpoint_deleted
@@ -29,7 +30,7 @@ class KeptWeights:
         """Write the weights of a step; a kill on the way leaves nothing that `has` takes for them."""
         draft = self.folder / f".best-{step}"
         shutil.rmtree(draft, ignore_errors=True)
-        model.save_pretrained(draft)
+        merged(model).save_pretrained(draft)
         self._tokenizer.save_pretrained(draft)
         shutil.rmtree(self._path(step), ignore_errors=True)
         draft.replace(self._path(step))

@@ -1,15 +1,26 @@
-"""The model a training begins with: loaded, given an earlier stage's weights, and changed as the techniques ask."""
+"""What a training begins with: the model, changed as the techniques ask, and the examples as it takes them."""
 
 from __future__ import annotations
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from collections.abc import Callable
+from typing import Any
+
+from transformers import (
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainingArguments,
+    default_data_collator,
+)
 
 from trackbridge.finetune.config import PipelineConfig
 from trackbridge.finetune.data import Corpus
+from trackbridge.finetune.encoding import Encoded, encode_corpus
 from trackbridge.finetune.labels import Labels
 from trackbridge.finetune.model import load_model
 from trackbridge.finetune.origins import Origin
 from trackbridge.finetune.techniques.carrying import carry_weights
+from trackbridge.finetune.techniques.features import FeatureExtractor
 from trackbridge.finetune.techniques.freezing import freeze
 from trackbridge.finetune.techniques.lora import with_lora
 from trackbridge.finetune.techniques.reinit import reinitialise
@@ -46,3 +57,26 @@ def prepare_model(
     if config.freezing:
         freeze(model, config.freezing.trained_layers)
     return model, tokenizer
+
+
+def prepare_examples(
+    config: PipelineConfig,
+    corpus: Corpus,
+    labels: Labels,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    arguments: TrainingArguments,
+    run: Run,
+) -> tuple[Encoded, dict[str, Encoded], Callable[[Encoded], dict[str, Any]]]:
+    """The training set, the eval sets by name, and what makes a batch of them: of tokens, or of features.
+
+    Raises:
+        DataError: a label does not belong to the training set's.
+    """
+    train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
+    collate = DataCollatorWithPadding(tokenizer)
+    if not config.is_feature_extraction:
+        return train_set, eval_sets, collate
+    extractor = FeatureExtractor(model, collate, arguments, root=run.path.parents[1])
+    features = {name: extractor.extract(examples) for name, examples in eval_sets.items()}
+    return extractor.extract(train_set), features, default_data_collator

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from transformers import DataCollatorWithPadding, EvalPrediction, TrainerCallback, TrainerState
+from transformers import EvalPrediction, TrainerCallback, TrainerState
 
 from trackbridge.errors import PipelineConfigError
 from trackbridge.finetune.best import KeepBest, KeepLast, scores_at
@@ -15,20 +15,19 @@ from trackbridge.finetune.checkpoints import remove_checkpoints
 from trackbridge.finetune.config import HELD_OUT_FOLD, PipelineConfig
 from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.description import describe
-from trackbridge.finetune.encoding import encode_corpus
 from trackbridge.finetune.halting import Pause
 from trackbridge.finetune.kept_weights import KeptWeights
 from trackbridge.finetune.labels import Labels, find_labels
 from trackbridge.finetune.metrics import scores_of
 from trackbridge.finetune.origins import Origin, Role, origins_wanted
 from trackbridge.finetune.plan import Halt
-from trackbridge.finetune.preparation import prepare_model
+from trackbridge.finetune.preparation import prepare_examples, prepare_model
 from trackbridge.finetune.seeding import DropoutSeed, seeds_of
 from trackbridge.finetune.techniques.averaging import averaging_of, plain_prefix
 from trackbridge.finetune.techniques.early_stopping import StopEarly
 from trackbridge.finetune.techniques.pseudo_labels import with_pseudo_labels
 from trackbridge.finetune.text import Texts
-from trackbridge.finetune.trainer import PipelineTrainer, cpu_threads, training_arguments
+from trackbridge.finetune.trainer import PipelineTrainer, cpu_threads, logits_alone, training_arguments
 from trackbridge.integrations.transformers import TrackingCallback
 from trackbridge.run.run import Run
 
@@ -77,19 +76,21 @@ def train(
         if config.pseudo_labels and unlabelled:
             # after the model, so that its vocabulary and first weights are those it has without pseudo-labels
             corpus = with_pseudo_labels(corpus, unlabelled, origins["labels"], labels, config, run)
-        train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
         weights = KeptWeights(run, tokenizer)
+        arguments = training_arguments(config, weights.folder, seeds_of(config))
+        train_set, eval_sets, collate = prepare_examples(config, corpus, labels, model, tokenizer, arguments, run)
         key = f"{prefixes[config.chosen_set]}_{config.evaluation.metric}"
         keep = KeepBest(weights, key) if config.evaluation.select == "best" else KeepLast(weights, key)
         pause = Pause(halt, run)
         trainer = PipelineTrainer(
             model=model,
-            args=training_arguments(config, weights.folder, seeds_of(config)),
+            args=arguments,
             train_dataset=train_set,
             eval_dataset=eval_sets if len(eval_sets) > 1 else next(iter(eval_sets.values())),
-            data_collator=DataCollatorWithPadding(tokenizer),
+            data_collator=collate,
             processing_class=tokenizer,
             compute_metrics=_scores_of_prediction,
+            preprocess_logits_for_metrics=logits_alone,
             bias_correction=config.training.bias_correction,
             layerwise_decay=config.layerwise_decay,
             averaging=averaging_of(config, resume_from),
@@ -141,7 +142,7 @@ def _record_plan(
     run.log_seeds(seeds_of(config))
     # Said at the start, so that a run which is still going, or never ends, is listed by it too.
     score = f"{prefixes[config.chosen_set]}/{config.evaluation.metric}"
-    run.log_summary({"judged_by": score, "chosen_by": score if config.evaluation.select == "best" else None})
+    run.log_summary({"judged_by": score, **({"chosen_by": score} if config.evaluation.select == "best" else {})})
 
 
 def eval_prefixes(corpus: Corpus) -> dict[str, str]:

@@ -12,9 +12,10 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from trackbridge.finetune.blocks.techniques import LayerwiseDecay
-from trackbridge.finetune.config import PipelineConfig
+from trackbridge.finetune.config import PipelineConfig, PretrainingConfig
 from trackbridge.finetune.optimizer import PartRates, optimizer_of
 from trackbridge.finetune.seeding import data_order_seed, random_state_kept
 from trackbridge.finetune.techniques.averaging import WeightAveraging, plain_prefix
@@ -44,8 +45,8 @@ class PipelineTrainer(Trainer):  # type: ignore[misc]  # transformers ships no t
         self.add_callback(self._part_rates)
         # Classifiers take **kwargs in forward, from which the Trainer concludes that their loss is already
         # divided by the number of accumulated batches and ranks; it is not (transformers 5.23; related:
-        # https://github.com/huggingface/transformers/issues/37766).
-        self.model_accepts_loss_kwargs = False
+        # https://github.com/huggingface/transformers/issues/37766). Only the loss of causal language models is.
+        self.model_accepts_loss_kwargs = type(self.model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
         # prints every log as a dict when the progress bar is off
         self.remove_callback(PrinterCallback)
 
@@ -76,7 +77,7 @@ class PipelineTrainer(Trainer):  # type: ignore[misc]  # transformers ships no t
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], **kwargs: Any) -> Any:
         """The model's own loss, or the cross-entropy with soft labels, which are a probability for each class."""
         labels = inputs.get("labels")
-        if labels is None or labels.dim() < 2:
+        if labels is None or labels.dim() < 2 or not labels.is_floating_point():
             return super().compute_loss(model, inputs, **kwargs)
         # no model of transformers takes soft labels: each would take their columns for so many more examples
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
@@ -109,7 +110,7 @@ class PipelineTrainer(Trainer):  # type: ignore[misc]  # transformers ships no t
         return scores
 
 
-def training_arguments(config: PipelineConfig, folder: Path, seeds: Seeds) -> TrainingArguments:
+def training_arguments(config: PipelineConfig | PretrainingConfig, folder: Path, seeds: Seeds) -> TrainingArguments:
     """The config in the Trainer's words; checkpoints go into `folder`, the last two of them stay."""
     training = config.training
     on_cpu = training.device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
@@ -144,6 +145,11 @@ def training_arguments(config: PipelineConfig, folder: Path, seeds: Seeds) -> Tr
         report_to="none",
         disable_tqdm=True,
     )
+
+
+def logits_alone(outputs: torch.Tensor | tuple[torch.Tensor, ...], labels: torch.Tensor) -> torch.Tensor:
+    """The logits among what a model gives in evaluation: encoder-decoders give the encoder's states along with them."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 @contextmanager
