@@ -15,6 +15,8 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 
 from trackbridge.finetune.kept_weights import KeptWeights
 
+_SCORES = "mcc|accuracy|f1|pearson|loss|perplexity|nsp_accuracy"
+
 
 class KeepBest(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
     """Keeps the weights whenever `Trainer`'s metric `key` reaches a new height; `step` is that of the highest so far.
@@ -102,7 +104,7 @@ class KeepLast(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
 
 def scores_at(step: int, history: Sequence[Mapping[str, Any]], prefixes: Sequence[str]) -> dict[str, float]:
     """Every score and loss logged at a step of `state.log_history`, as `eval_dev/mcc` for the prefix `eval_dev`."""
-    named = re.compile(rf"({'|'.join(map(re.escape, prefixes))})_(mcc|accuracy|f1|pearson|loss)")
+    named = re.compile(rf"({'|'.join(map(re.escape, prefixes))})_({_SCORES})")
     scores: dict[str, float] = {}
     for entry in history:
         if entry["step"] == step:

@@ -27,8 +27,9 @@ class LocalText(Block):
     @property
     def file_format(self) -> Literal["txt"] | TableFormat:
         """The format as told, or as the first file's suffix tells it."""
-        suffix = self.files[0].suffix.lower()
-        return self.format or TABLE_FORMATS.get(suffix, "txt")
+        if self.format is not None:
+            return self.format
+        return TABLE_FORMATS.get(self.files[0].suffix.lower(), "txt")
 
     @model_validator(mode="after")
     def _format_is_known(self) -> LocalText:
