@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from trackbridge.comparison.diff import diff_runs
 from trackbridge.comparison.groups import replicate_groups, seeds_text
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run
@@ -62,6 +63,44 @@ def test_the_seeds_of_a_pipeline_do_not_split_a_group() -> None:
 
     (group,) = replicate_groups(runs)
     assert [seeds.dropout for seeds in group.seeds] == [1, 2]
+
+
+def folded(name: str, index: int, **config: object) -> RunRecord:
+    """A run on one fold of one data set, as the pipeline records it."""
+    described = {"sha256": "a" * 64, "examples": 100 - index, "labels": {"0": 30 - index, "1": 70}}
+    pipeline = {"folds": {"count": 5, "index": index, "seed": 0}, **config}
+    scopes = {"pipeline": pipeline, "data": {"train": described}, "model": {"vocab_size": 500 - index, "layers": 2}}
+    return build_run(name, config=scopes)
+
+
+def test_the_folds_of_a_variant_are_one_group() -> None:
+    assert names([folded("a", 0, lr=1), folded("b", 1, lr=1), folded("c", 1, lr=2)]) == [["a", "b"], ["c"]]
+
+
+def test_a_diff_shows_which_fold_a_run_is_beside_its_seeds() -> None:
+    shown = diff_runs([folded("a", 0), folded("b", 1)]).visible
+
+    assert [(one.section, one.key, one.values) for one in shown] == [("seeds", "pipeline.folds.index", (0, 1))]
+
+
+@pytest.mark.parametrize(
+    ("scope", "changed"),
+    [
+        ("pipeline", {"folds": {"count": 10, "index": 1, "seed": 0}}),
+        ("data", {"train": {"sha256": "b" * 64, "examples": 99}}),
+        ("model", {"vocab_size": 499, "layers": 3}),
+    ],
+)
+def test_what_does_not_follow_from_the_fold_splits_a_group(scope: str, changed: dict[str, object]) -> None:
+    one, other = folded("a", 0), folded("b", 1)
+
+    assert len(replicate_groups([one, replace(other, config={**other.config, scope: changed})])) == 2
+
+
+def test_without_folds_the_size_of_a_vocabulary_splits_a_group() -> None:
+    runs = [build_run(name, config={"model": {"vocab_size": size}}) for name, size in (("a", 500), ("b", 501))]
+
+    assert len(replicate_groups(runs)) == 2
 
 
 def test_the_same_data_in_another_place_is_the_same_data() -> None:

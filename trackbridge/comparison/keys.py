@@ -42,6 +42,10 @@ _VOLATILE_PATHS = (
     ("environment", "variables", "SLURM_JOB_ID"),
 )
 
+# Which fold of the same data is held out is a nuisance as a seed is; sizes and vocabulary follow from it.
+_FOLD = ("pipeline", "folds", "index")
+_FOLLOWS_FROM_FOLD = (("model", "vocab_size"), ("model", "parameters"), ("model", "trainable_parameters"))
+
 _LOCATIONS = frozenset({"path", "file", "url", "location", "modified", "mtime"})
 
 
@@ -53,11 +57,13 @@ def key_role(path: Path, value: Any, known: Container[Path] = ()) -> KeyRole:
         value: the value there; `use_seed: true` is a switch and no seed.
         known: every path of the same config: where a file has a digest, its location is volatile.
     """
-    if _is_seed(path, value):
+    if _is_seed(path, value) or path == _FOLD:
         return "seed"
     if path[-1] in _VOLATILE_KEYS or any(path[: len(prefix)] == prefix for prefix in _VOLATILE_PATHS):
         return "volatile"
     if path[-1] in _LOCATIONS and (*path[:-1], "sha256") in known:
+        return "volatile"
+    if _FOLD in known and (path in _FOLLOWS_FROM_FOLD or _describes_data(path)):
         return "volatile"
     return "config"
 
@@ -77,6 +83,11 @@ def data_digests(run: RunRecord) -> dict[str, str]:
     leaves = flatten({"data": run.environment.get("data") or {}}) | flatten({"data": run.config.get("data") or {}})
     named = [(path, value) for path, value in leaves.items() if path[-1] in ("fingerprint", "sha256") and value]
     return {dotted(path[1:-1]): str(value) for path, value in sorted(named)}
+
+
+def _describes_data(path: Path) -> bool:
+    """Sizes and shares of labels: what is told of a data set beside its digest, which is that of all folds."""
+    return path[0] == "data" and path[-1] != "sha256"
 
 
 def _is_seed(path: Path, value: Any) -> bool:
