@@ -87,26 +87,6 @@ def test_a_target_that_there_is_not_is_told_before_the_run_begins(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("number", "status", "code"),
-    [(signal.SIGKILL, "lost", None), (signal.SIGTERM, "killed", 143)],
-    ids=["SIGKILL", "SIGTERM"],
-)
-def test_a_killed_training_is_shown_as_such_within_ten_seconds(
-    tmp_path: Path, train: Train, number: signal.Signals, status: str, code: int | None
-) -> None:
-    training = train(tmp_path, "memory:offline")
-    folder = training.folder
-    until(lambda: steps_shown(folder), within_s=20, what="the first delivery")
-
-    steps = training.end(number)
-    until(lambda: is_closed(folder), within_s=10, what="the ending at the tracker")
-
-    ending = shown(folder).ending
-    assert (ending.status, ending.exit_code) == (status, code)
-    assert steps_shown(folder)[: len(steps)] == steps
-
-
 def test_ctrl_c_in_the_terminal_ends_the_training_and_not_the_relay(tmp_path: Path, train: Train) -> None:
     training = train(tmp_path, "memory:offline")
     folder = training.folder
