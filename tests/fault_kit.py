@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ import psutil
 from tensorboard_kit import LogFolder
 
 from trackbridge.events.models import MetricsLogged
+from trackbridge.journal.cursor import load_cursor
 from trackbridge.journal.paths import run_folders
 from trackbridge.relay.standing import standing
 from trackbridge.testing.fake_comet import FakeComet
@@ -149,12 +149,24 @@ class Faulty:
             if {"trackbridge.relay", "live", str(self.folder)} <= set(process.info["cmdline"] or [])
         ]
 
-    def kill_relay(self) -> None:
-        """SIGKILL to the relay, once there is one."""
+    def kill_relay(self, moment: Callable[[], None] = lambda: None) -> None:
+        """SIGKILL to the relay, once there is one and the moment has come."""
         until(self.relays, "the start of a relay")
-        for relay in self.relays():
-            relay.send_signal(signal.SIGKILL)
-        psutil.wait_procs(self.relays(), timeout=10)
+        relays = self.relays()
+        moment()
+        for relay in relays:
+            with suppress(psutil.NoSuchProcess):
+                relay.kill()
+        psutil.wait_procs(relays, timeout=10)
+
+    def wait_for_handover(self) -> None:
+        """Until a batch is being handed over, but at most ten seconds."""
+        now_ns, deadline = time.time_ns(), time.monotonic() + 10.0
+        while time.monotonic() < deadline:
+            cursor = load_cursor(self.folder, self.vendor.name)
+            if cursor.in_flight is not None and cursor.updated_ns > now_ns:
+                return
+            time.sleep(0.0005)
 
     def wait_until_delivered(self) -> None:
         """Until the tracker has all of it and knows how it ended."""
@@ -162,14 +174,20 @@ class Faulty:
 
 
 def relay_killed(run: Faulty) -> None:
-    """The relay is killed again and again, each time a random moment after it began."""
+    """The relay is killed again and again: at any moment, or, as often, soon after it began to hand a batch over."""
+
+    def any_moment() -> None:
+        time.sleep(run.dice.uniform(0.2, 6.0))
+
+    def handover() -> None:
+        run.wait_for_handover()
+        time.sleep(run.dice.uniform(0.0, 0.05))
+
     run.allow(0)
     training = run.start(pause_s=0.001)
     for kill in range(run.kills):
         run.allow(run.steps * (kill + 1) // (run.kills + 1))
-        until(run.relays, "the start of a relay")
-        time.sleep(run.dice.uniform(0.2, 6.0))
-        run.kill_relay()
+        run.kill_relay(run.dice.choice([any_moment, handover]))
     run.allow(run.steps)
     training.wait()
 
