@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch.optim import Optimizer
@@ -13,12 +14,19 @@ from trackbridge.finetune.techniques.layerwise_decay import parameter_groups
 
 
 def optimizer_of(
-    model: PreTrainedModel, args: TrainingArguments, *, bias_correction: bool, layerwise_decay: LayerwiseDecay | None
+    model: PreTrainedModel,
+    args: TrainingArguments,
+    *,
+    bias_correction: bool,
+    layerwise_decay: LayerwiseDecay | None,
+    decaying: Collection[str],
 ) -> tuple[type[Optimizer], dict[str, Any]]:
     """The optimizer's class and its keyword arguments, as `Trainer.optimizer_cls_and_kwargs` takes them.
 
     The groups are among them, under `params`, where the technique makes them; else `Trainer` makes its own two.
-    Rates and weight decay are those of `args`, which a hyperparameter search changes from trial to trial.
+    Rates and weight decay are those of `args`, which a hyperparameter search changes from trial to trial. `decaying`
+    names the parameters that `Trainer` decays: a training with the technique differs in its rates from one without,
+    and in nothing else.
 
     Raises:
         PipelineConfigError: the model's layers cannot be found.
@@ -28,7 +36,11 @@ def optimizer_of(
         optimizer_class, settings = BertAdam, {name: settings[name] for name in ("lr", "betas", "eps")}
     if layerwise_decay:
         settings["params"] = parameter_groups(
-            model, layerwise_decay.factor, learning_rate=args.learning_rate, weight_decay=args.weight_decay
+            model,
+            layerwise_decay.factor,
+            learning_rate=args.learning_rate,
+            weight_decay=args.weight_decay,
+            decaying=decaying,
         )
     return optimizer_class, settings
 

@@ -52,13 +52,15 @@ class PipelineTrainer(Trainer):  # type: ignore[misc]  # transformers ships no t
 
     def create_optimizer(self, model: PreTrainedModel | None = None) -> Optimizer:
         """The optimizer, made where there is none yet: at the first `train()`, and for each new model of a search."""
+        learner = self.model if model is None else model
         if self.optimizer is None:
             # anew each time, because Trainer takes the groups out of the dict and would not find them again
             self.optimizer_cls_and_kwargs = optimizer_of(
-                self.model if model is None else model,
+                learner,
                 self.args,
                 bias_correction=self._bias_correction,
                 layerwise_decay=self._layerwise_decay,
+                decaying=self.get_decay_parameter_names(learner),
             )
         optimizer: Optimizer = super().create_optimizer(model)
         return optimizer

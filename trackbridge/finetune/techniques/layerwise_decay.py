@@ -8,6 +8,7 @@ rate, layer l = 1..N at factor^(N + 1 - l) of it, and the embeddings, last, at f
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -16,13 +17,13 @@ from trackbridge.finetune.techniques.layers import layers_of
 
 
 def parameter_groups(
-    model: PreTrainedModel, factor: float, *, learning_rate: float, weight_decay: float
+    model: PreTrainedModel, factor: float, *, learning_rate: float, weight_decay: float, decaying: Collection[str]
 ) -> list[dict[str, Any]]:
     """Groups for a torch optimizer: every parameter that learns, in exactly one of them, the full rate first.
 
     A part of the model (`head`, `layer_<index from 0>` from the top down, `embeddings`) is named in its groups by
-    the key `part`. It has two, because biases and the weights of norms, which are the parameters that are vectors,
-    are not decayed. In an encoder-decoder the layers count on from the encoder's first to the decoder's last.
+    the key `part`. It has two: the parameters whose names are `decaying` have the weight decay, the others none.
+    In an encoder-decoder the layers count on from the encoder's first to the decoder's last.
 
     Raises:
         PipelineConfigError: the model's layers cannot be found.
@@ -32,10 +33,9 @@ def parameter_groups(
     parts = {"head": found.head | found.top, **layers, "embeddings": found.embeddings}
     groups = []
     for depth, (part, named) in enumerate(parts.items()):
-        learning = [parameter for parameter in named.values() if parameter.requires_grad]
-        rate = learning_rate * factor**depth
-        matrices = [parameter for parameter in learning if parameter.ndim > 1]
-        vectors = [parameter for parameter in learning if parameter.ndim <= 1]
-        groups.append({"params": matrices, "lr": rate, "weight_decay": weight_decay, "part": part})
-        groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0, "part": part})
+        learning = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+        for decays in (True, False):
+            chosen = [parameter for name, parameter in learning.items() if (name in decaying) == decays]
+            settings = {"lr": learning_rate * factor**depth, "weight_decay": weight_decay if decays else 0.0}
+            groups.append({"params": chosen, **settings, "part": part})
     return [group for group in groups if group["params"]]
