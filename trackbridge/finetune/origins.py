@@ -7,8 +7,8 @@ before it, which may have stages in turn. Two runs that want the same stage want
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -25,17 +25,22 @@ TrainingConfig: TypeAlias = PipelineConfig | PretrainingConfig
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A finished run that another training builds on: the folder of the weights it kept, and their SHA-256."""
+    """A finished run that another training builds on: the folder of the weights it kept, and their SHA-256.
+
+    `lineage` is what it recorded of those it builds on in turn.
+    """
 
     run_id: str
     name: str
     step: int
     weights: Path
     sha256: str
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
     def recorded(self) -> dict[str, Any]:
-        """What the run that builds on it records."""
-        return {"run_id": self.run_id, "run": self.name, "step": self.step, "sha256": self.sha256}
+        """What the run that builds on it records: its whole descent, so that it can be told without the other runs."""
+        told = {"run_id": self.run_id, "run": self.name, "step": self.step, "sha256": self.sha256}
+        return {**told, "lineage": self.lineage} if self.lineage else told
 
 
 def origins_wanted(config: TrainingConfig) -> dict[Role, TrainingConfig]:
@@ -77,6 +82,7 @@ def _pretraining(config: PipelineConfig) -> PretrainingConfig:
         name=f"pretraining {pretraining.objective}",
         model=config.model,
         pretraining=pretraining,
+        checkpoints=config.checkpoints.model_copy(update={"keep": "none"}),
         seeds=_seeds(pretraining.seeds, config),
     )
 
@@ -109,7 +115,8 @@ def origin_of(record: RunRecord) -> Origin | None:
     folder = kept_folder(Path(record.path), step)
     if not folder.is_dir():
         return None
-    return Origin(record.run_id, record.name, step, folder, weights_digest(folder))
+    lineage = record.config.get("lineage", {})
+    return Origin(record.run_id, record.name, step, folder, weights_digest(folder), lineage)
 
 
 def weights_digest(folder: Path) -> str:

@@ -49,7 +49,7 @@ def prepare_model(
     if begin_with:
         layers = config.intermediate[-1].carry_layers if config.intermediate else None
         carried = carry_weights(model, begin_with.weights, layers=layers)
-        run.log_config({"weights": {"carried": list(carried.carried), "kept": list(carried.kept)}}, scope="lineage")
+        run.log_config({"weights": {**begin_with.recorded(), **carried.recorded()}}, scope="lineage")
     if config.reinit:
         reinitialise(model, config.reinit.layers, init_seed=init_seed)
     if config.lora:
