@@ -18,7 +18,7 @@ from trackbridge.adapters.base import Ending
 from trackbridge.adapters.wandb import WandbAdapter
 from trackbridge.adapters.wandb_sdk import delivery_error
 from trackbridge.errors import AdapterBug, DeliveryRefused, TransientDeliveryError
-from trackbridge.events.models import RunFinished
+from trackbridge.events.models import ArtifactLogged, RunFinished
 from trackbridge.run.media import Image, Table, Text
 from trackbridge.testing.bench import Bench, confirm, give_up
 from trackbridge.testing.fake_wandb import FakeWandb
@@ -53,6 +53,50 @@ def test_media_whose_upload_failed_are_uploaded_by_the_next_connection(bench: Be
     assert len(paths) == 3
     assert paths <= at_server(bench).files.keys()
     assert not (bench.rows.header.folder / "delivery" / "wandb").exists()
+
+
+@pytest.mark.parametrize("small", [[], ["eval/small"]], ids=["alone", "beside another"])
+def test_a_picture_that_wandb_will_never_take_is_a_rejection_and_holds_nothing_up(
+    bench: Bench, server: FakeWandb, small: list[str]
+) -> None:
+    too_large = bench.rows.add_media(6, "eval/large", Text("too large"))
+    for name in small:
+        bench.rows.add_media(6, name, Text("small"))
+    bench.rows.add_metrics(7, {"train/loss": 0.1})
+
+    with server.server.trouble(where=f"/upload/{bench.rows.header.run_id}/media/html/eval/large", status=413):
+        adapter = bench.open()
+        adapter.deliver(bench.rows.rows)
+        with pytest.raises(TransientDeliveryError, match="W&B refuses media/html/eval/large"):
+            adapter.flush(30.0)
+        give_up(adapter)
+        rejections = bench.rejections()
+
+    assert [(one.row, one.what) for one in rejections] == [(too_large.number, "eval/large")]
+    assert "413" in rejections[0].reason
+    assert bench.seen.curve("train/loss")[-1] == (7, 0.1)
+    assert [name.split("/")[3].partition("_")[0] for name in at_server(bench).files if "media/" in name] == [
+        name.removeprefix("eval/") for name in small
+    ]
+    assert not (bench.rows.header.folder / "delivery" / "wandb").exists()
+
+
+@pytest.mark.parametrize("where", ["/artifact/artifact-0/large.bin", '"artifactCollectionName":"large.bin"'])
+def test_an_artifact_that_wandb_will_never_take_is_a_rejection_alone(
+    bench: Bench, server: FakeWandb, tmp_path: Path, where: str
+) -> None:
+    numbers = {}
+    for name in ("large.bin", "small.bin"):
+        (tmp_path / name).write_text(name)
+        fields = {"path": str(tmp_path / name), "size_bytes": 9, "sha256": "0" * 64}
+        numbers[name] = bench.rows.add(ArtifactLogged, name=name, type="file", **fields).number
+
+    with server.server.trouble(where=where, status=413):
+        rejections = bench.rejections()
+
+    assert [(one.row, one.what) for one in rejections] == [(numbers["large.bin"], "large.bin")]
+    assert "413" in rejections[0].reason
+    assert bench.seen.artifacts == {"small.bin"}
 
 
 def test_an_answer_that_is_lost_after_the_server_took_the_rows_doubles_nothing(bench: Bench, server: FakeWandb) -> None:

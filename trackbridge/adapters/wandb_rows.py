@@ -17,6 +17,7 @@ from trackbridge.adapters.base import Rejection, Row, RunHeader
 from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.shaping import checkpoint_folder, kind_of, media_gone, read_table, unknown_kind
 from trackbridge.adapters.wandb_sdk import EPOCH, MAX_TAG, OURS, STEP, SYSTEM_STEP, fitting_tags
+from trackbridge.adapters.wandb_service_log import refused_artifact
 from trackbridge.errors import TransientDeliveryError
 from trackbridge.events.models import (
     AnyEvent,
@@ -74,12 +75,14 @@ class RowWriter:
         run: the SDK's run; replaced when a connection is renewed.
         first_row: history rows below this number are at W&B already and are not written again.
         marks: what was written since the last confirmation.
+        refused: the media files that W&B will never take, by name, and its answers.
     """
 
     def __init__(self, header: RunHeader, *, staging: Path | None) -> None:
         self.run: Any = None
         self.first_row = 0
         self.marks = Marks()
+        self.refused: Mapping[str, str] = {}
         self._header = header
         self._staging = staging
 
@@ -129,6 +132,9 @@ class RowWriter:
         if not path.is_file():
             yield media_gone(number, event)
             return
+        if answer := self._refusal(number, event):
+            yield Rejection(number, "media_logged", event.name, f"W&B refuses its file: {answer}")
+            return
         try:
             value, beside = _MEDIA[event.media](path, event)
         except (ImportError, ValueError, TypeError) as error:
@@ -137,6 +143,10 @@ class RowWriter:
         columns = {f"{event.name}/{name}": value for name, value in beside.items()}
         with self._beside_the_run():
             self._log(number, event, {event.name: value, **columns, STEP: event.step})
+
+    def _refusal(self, number: int, event: MediaLogged) -> str | None:
+        # The SDK names a file by the key and the step it was logged at, which is the number of the row.
+        return next((answer for name, answer in self.refused.items() if f"/{event.name}_{number}_" in name), None)
 
     def _beside_the_run(self) -> AbstractContextManager[None]:
         # A table's bytes go to the SDK's data folder, by default in the user's home, where an archive would miss them.
@@ -229,6 +239,10 @@ class RowWriter:
             try:
                 logged.wait(timeout=_UPLOAD_TIMEOUT_S)
             except (ValueError, wandb.errors.Error) as error:
+                log = Path(self.run.settings.log_internal)
+                if answer := refused_artifact(log, error, artifact.manifest.entries):
+                    yield Rejection(number, kind, upload.name, f"W&B refuses it: {answer}")
+                    return
                 raise TransientDeliveryError(f"W&B did not take the artifact {name!r}: {error}") from error
 
 

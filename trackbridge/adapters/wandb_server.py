@@ -8,13 +8,14 @@ the config and the summary that the server has. The server does not see these en
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from trackbridge.adapters.base import Ending, RemoteRef, Row, RunHeader
 from trackbridge.adapters.wandb_rows import ROWS, Marks, RowWriter, named
@@ -25,8 +26,10 @@ from trackbridge.adapters.wandb_sdk import (
     reset,
     start,
 )
+from trackbridge.adapters.wandb_service_log import fatal_message, refused_files
 from trackbridge.errors import TransientDeliveryError
 
+REFUSED = "refused.json"
 CLOSE_TIMEOUT_S = 30.0
 GIVE_UP_TIMEOUT_S = 2.0
 _LOOK_EVERY_S = 0.5
@@ -41,11 +44,15 @@ class ServerRun:
         # Kept until the server is known to have the files in it, also when this process is killed.
         self._scratch = header.folder / "delivery" / "wandb"
         self._finishing: _Finishing | None = None
+        self._refused: dict[str, str] = {}
         self.run: Any = None
 
     def open(self, writer: RowWriter) -> RemoteRef:
         """Create the run, or take it up where the server has it."""
         check_key()
+        if (self._scratch / REFUSED).exists():
+            self._refused = msgspec.json.decode((self._scratch / REFUSED).read_bytes(), type=dict[str, str])
+        writer.refused = self._refused
         self._start(writer)
         return RemoteRef(remote_id=self._path, url=self.run.url)
 
@@ -72,7 +79,7 @@ class ServerRun:
             reset()
         if ending is not None:
             self._end(ending)
-        if not self._media_files():
+        if not self._media_files() and (ending is not None or not self._refused):
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _start(self, writer: RowWriter) -> None:
@@ -90,11 +97,21 @@ class ServerRun:
         if not self._finishing.is_done(timeout_s):
             return False
         self._finishing = None
-        if refusal := _fatal_message(Path(self.run.settings.log_internal)):
+        log = Path(self.run.settings.log_internal)
+        if refusal := fatal_message(log):
             error = refusal_or_outage(refusal)
             if not isinstance(error, TransientDeliveryError):
                 raise error
+        self._note_refused(refused_files(log))
         return True
+
+    def _note_refused(self, refused: Mapping[str, str]) -> None:
+        """Keep what W&B will never take: when its rows are handed over again, they are rejected."""
+        new = {name: answer for name, answer in refused.items() if name.startswith("media/")}
+        if new.keys() - self._refused.keys():
+            self._refused |= new
+            (self._scratch / REFUSED).write_bytes(msgspec.json.encode(self._refused))
+            raise TransientDeliveryError(f"W&B refuses {', '.join(new)}: {', '.join({*new.values()})}")
 
     def _has(self, marks: Marks) -> bool:
         config_rows = self.run.config.get(OURS, {}).get("rows", 0)
@@ -108,7 +125,7 @@ class ServerRun:
             path.relative_to(folder).as_posix(): path
             for folder in self._scratch.glob("wandb/run-*/files")
             for path in folder.glob("media/**/*")
-            if path.is_file()
+            if path.is_file() and path.relative_to(folder).as_posix() not in self._refused
         }
 
     def _send_missing_files(self) -> bool:
@@ -183,10 +200,3 @@ class _Finishing:
         if self._error is not None:
             raise self._error
         return not self._thread.is_alive()
-
-
-def _fatal_message(log: Path) -> str | None:
-    """Why the SDK's service stopped sending rows; it tells nobody but its log."""
-    lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
-    fatal = [json.loads(line)["msg"] for line in lines if '"filestream: fatal error' in line]
-    return fatal[-1] if fatal else None
