@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from finetune_kit import TINY, events_of, write_learnable_data
 from rich.console import Console
+from safetensors.torch import load_file
 
 from trackbridge.finetune.data import load_corpus
 from trackbridge.finetune.display import display_for
@@ -195,12 +197,17 @@ DISTRIBUTED = with_overrides(
         "training.max_steps": 6,
         "training.batch_size": 8,
         "data.train": 96,
+        "layerwise_decay": {"factor": 0.8},
+        "evaluation.select": "last",
     },
 )
 
 
 def test_two_processes_train_what_one_does_with_batches_twice_as_large(tmp_path: Path) -> None:
-    """Twice the loss and gradient in a plain Trainer of transformers 5.23."""
+    """Twice the loss and gradient in a plain Trainer of transformers 5.23.
+
+    After six updates at a rate of .002 no weight is further off than half a percent of one update.
+    """
     file = tmp_path / "ranks.yaml"
     file.write_text(yaml.safe_dump(DISTRIBUTED), encoding="utf-8")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "trackbridge"]
@@ -214,8 +221,12 @@ def test_two_processes_train_what_one_does_with_batches_twice_as_large(tmp_path:
 
     (two,), (one,) = open_store(tmp_path / "two").runs(), open_store(tmp_path / "one").runs()
     assert two.status == "finished"
-    for metric in ("train/loss", "train/grad_norm"):
-        assert list(two.series(metric).values) == pytest.approx(list(one.series(metric).values), rel=1e-3)
+    for metric in ("train/loss", "train/grad_norm", "train/learning_rate/embeddings"):
+        assert list(two.series(metric).values) == pytest.approx(list(one.series(metric).values), rel=1e-5)
+    weights = [
+        load_file(next(tmp_path.glob(f"{n}/tests/*/files/checkpoints/step-6/*.safetensors"))) for n in ("two", "one")
+    ]
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-5)
 
 
 def test_a_terminal_sees_two_bars_and_the_outcomes(tmp_path: Path) -> None:
