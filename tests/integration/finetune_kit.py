@@ -64,6 +64,15 @@ def write_learnable_data(folder: Path) -> dict[str, Any]:
     return with_overrides(LEARNABLE, {"data.folder": str(folder)})
 
 
+def write_counting_data(folder: Path) -> dict[str, Any]:
+    """A regression whose score rises and falls within 40 updates: how often does it say `very`? The config for it."""
+    rows = [f"{'very ' * (i % 5)}good{' thing' * (i % 3)}\t{i % 5 + 0.5}" for i in range(40)]
+    for name in ("train", "dev"):
+        (folder / f"{name}.tsv").write_text("\n".join(["text\tlabel", *rows]), encoding="utf-8")
+    told = {"data.folder": str(folder), "evaluation.metric": "pearson"}
+    return with_overrides(LEARNABLE, {**told, "training.learning_rate": 0.02, "training.epochs": 8})
+
+
 @dataclass
 class Evidence:
     """What one training saw and did: digests of weights and batches, and the exact loss of every batch."""
@@ -94,8 +103,10 @@ class Witness(TrainerCallback):  # type: ignore[misc]  # transformers ships no t
 
     def _see(self, model: torch.nn.Module, args: Any, inputs: dict[str, torch.Tensor], output: Any) -> None:
         if model.training:
-            self.evidence.batches.append(hashlib.sha256(inputs["input_ids"].numpy().tobytes()).hexdigest()[:12])
-            self.evidence.losses.append(output.loss.item())
+            batch = inputs["features"] if "features" in inputs else inputs["input_ids"]
+            self.evidence.batches.append(hashlib.sha256(batch.numpy().tobytes()).hexdigest()[:12])
+            if output.loss is not None:  # of soft labels the model knows no loss
+                self.evidence.losses.append(output.loss.item())
 
 
 def digest_of(model: torch.nn.Module) -> str:

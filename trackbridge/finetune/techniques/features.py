@@ -121,8 +121,10 @@ def _keep(features: torch.Tensor, file: Path) -> None:
     draft = draft_path(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"features": features}, draft)
-        draft.replace(file)
+        try:
+            save_file({"features": features}, draft)
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         _log.warning("%s: not written, so other runs must compute the same features again (%s)", file, error)
-        draft.unlink(missing_ok=True)
