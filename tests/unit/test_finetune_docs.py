@@ -1,4 +1,4 @@
-"""The page about the pipeline names every key, shows the true defaults, and its example study is a valid one."""
+"""The pages about the pipeline name every key, show the true defaults, and their example studies are valid ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from trackbridge.finetune.blocks import data, model, training
+from trackbridge.finetune.blocks import data, model, techniques, training
 from trackbridge.finetune.demo import demo_plan
-from trackbridge.finetune.plan import read_plan
+from trackbridge.finetune.plan import make_plan, read_plan
 
 REPOSITORY = Path(__file__).parents[2]
-PAGE = (REPOSITORY / "docs" / "pipeline.md").read_text(encoding="utf-8")
+PAGES = [(REPOSITORY / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("pipeline", "techniques")]
 BLOCKS = {
     "model": (model.PretrainedModel, model.BuiltinModel),
     "data": (data.LocalData, data.HubData, data.BuiltinData),
@@ -24,12 +24,14 @@ BLOCKS = {
     "evaluation": (training.Evaluation,),
     "checkpoints": (training.Checkpoints,),
     "seeds": (training.Seeds,),
+    "reinit": (techniques.Reinit,),
+    "layerwise_decay": (techniques.LayerwiseDecay,),
 }
 
 
 def documented(name: str) -> Iterator[dict[str, Any]]:
-    """The YAML examples of a block on the page, in order."""
-    for example in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+    """The YAML examples of a block on the pages, in order."""
+    for example in re.findall(r"^```yaml\n(.*?)^```$", "\n".join(PAGES), re.MULTILINE | re.DOTALL):
         content = yaml.safe_load(example)
         if name in content:
             yield content[name]
@@ -53,6 +55,16 @@ def defaults_of(block: type[BaseModel]) -> dict[str, Any]:
     # the page shows a hub data set that exists, not the names a nameless one would have
     skipped = {"subset", "text"} if block is data.HubData else set()
     return {key: special.get(key, value) for key, value in fields.items() if key not in skipped}
+
+
+def test_every_example_of_variants_can_be_planned() -> None:
+    base = {"model": {"builtin": "tiny-bert"}, "data": {"builtin": "acceptability"}}
+
+    plans = [make_plan({**base, "variants": variants}) for variants in documented("variants")]
+
+    planned = {run.variant: run.config for plan in plans for run in plan.runs}
+    assert len(plans) >= 3
+    assert (planned["stable"].training.epochs, planned["stable"].training.epsilon) == (20, 1e-6)
 
 
 def test_the_cola_study_differs_in_the_dropout_seed_and_in_nothing_else() -> None:
