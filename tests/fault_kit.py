@@ -100,7 +100,7 @@ def vendor(name: str, folder: Path) -> Iterator[Vendor]:
         else:
             fake: FakeComet | FakeNeptune = FakeComet() if name == "comet" else FakeNeptune()
             stack.enter_context(fake)
-            yield Vendor(name, fake, fake.environment())
+            yield Vendor(name, fake, fake.environment)
 
 
 class Faulty:

@@ -29,7 +29,7 @@ class TestOnline(OnlineContract):
     @pytest.fixture
     def tracker(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeComet]:
         with FakeComet() as comet:
-            for name, value in comet.environment().items():
+            for name, value in comet.environment.items():
                 monkeypatch.setenv(name, value)
             yield comet
 

@@ -25,7 +25,7 @@ class TestOnline(OnlineContract):
     def tracker(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNeptune]:
         with FakeNeptune() as neptune:
             neptune.keeps_repeats = True
-            for name, value in neptune.environment().items():
+            for name, value in neptune.environment.items():
                 monkeypatch.setenv(name, value)
             yield neptune
 

@@ -59,7 +59,7 @@ def archive(tmp_path: Path, rows: RowBuilder) -> Path:
 @pytest.fixture
 def upload(archive: Path, comet: FakeComet, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """What `comet upload` calls, in this process: starting the command takes three seconds."""
-    for name, value in comet.environment().items():
+    for name, value in comet.environment.items():
         monkeypatch.setenv(name, value)
     load_sdk()
 
@@ -77,7 +77,7 @@ Upload = Callable[[], None]
 def comet_upload(archive: Path, comet: FakeComet, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command itself."""
     command = [str(Path(sys.executable).with_name("comet")), "upload", str(archive)]
-    environment = {**os.environ, **comet.environment(), **environment}
+    environment = {**os.environ, **comet.environment, **environment}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -53,7 +53,7 @@ def write(rows: RowBuilder, folder: Path, remote: RemoteRef | None = None, endin
 def sync(folder: Path, neptune: FakeNeptune, *options: str) -> str:
     """Run `neptune sync` as a user would; what it printed."""
     command = [str(Path(sys.executable).parent / "neptune"), "sync", "--path", str(folder), *options]
-    environment = {**os.environ, **neptune.environment()}
+    environment = {**os.environ, **neptune.environment}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
