@@ -62,7 +62,7 @@ def _intermediate(config: PipelineConfig) -> PipelineConfig:
     *earlier, last = config.intermediate
     return PipelineConfig(
         project=config.project,
-        name=f"intermediate {last.name}",
+        name=_named(f"intermediate {last.name}", last.seeds, config),
         model=config.model,
         data=last.data,
         training=last.training,
@@ -79,7 +79,7 @@ def _pretraining(config: PipelineConfig) -> PretrainingConfig:
     assert pretraining is not None  # only asked for where there is one
     return PretrainingConfig(
         project=config.project,
-        name=f"pretraining {pretraining.objective}",
+        name=_named(f"pretraining {pretraining.objective}", pretraining.seeds, config),
         model=config.model,
         pretraining=pretraining,
         checkpoints=config.checkpoints.model_copy(update={"keep": "none"}),
@@ -101,6 +101,12 @@ def _teacher(config: PipelineConfig) -> PipelineConfig:
             "early_stopping": None,
         }
     )
+
+
+def _named(title: str, seeds: StageSeeds, config: PipelineConfig) -> str:
+    """A stage with the seeds of the run it is for has sisters, from which its name tells it by them."""
+    told = (f"{name} {seed}" for name, seed in config.seeds.model_dump().items())
+    return f"{title} {' '.join(told)}" if seeds == "run" else title
 
 
 def _seeds(seeds: StageSeeds, config: PipelineConfig) -> Seeds:

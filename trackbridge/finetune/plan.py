@@ -18,7 +18,7 @@ from trackbridge.finetune.blocks.study import Halting, Variant
 from trackbridge.finetune.config import StudyConfig, parse_config
 from trackbridge.finetune.config_errors import explain
 from trackbridge.finetune.config_file import read_config_file
-from trackbridge.finetune.origins import TrainingConfig
+from trackbridge.finetune.origins import Role, TrainingConfig
 from trackbridge.finetune.overrides import with_overrides
 
 SeedRecord = dict[str, Any]
@@ -47,11 +47,11 @@ class PlannedRun:
     is_stage: bool = False
     halt: Halt | None = None
 
-    def stage(self, config: TrainingConfig) -> PlannedRun:
-        """A training that this one builds on; one with seeds of its own is named without the run it is for."""
+    def stage(self, role: Role, config: TrainingConfig) -> PlannedRun:
+        """A training that this one builds on; a teacher is this run's own, other stages are shared."""
         group = self.group if self.is_stage else f"{self.group} stages"
-        name = f"{config.name} of {self.name}" if config.seeds == self.config.seeds else str(config.name)
-        return PlannedRun("", name, config, group, is_stage=True)
+        name = config.name or "stage"
+        return PlannedRun("", f"{name} of {self.name}" if role == "labels" else name, config, group, is_stage=True)
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,11 @@ class Runner:
 
     def _origin(self, planned: PlannedRun, role: Role, config: TrainingConfig) -> Origin:
         """The training that `planned` builds on, done now if it was not done before."""
-        stage = planned.stage(config)
+        stage = planned.stage(role, config)
         outcome = self._awaited(stage)
-        self._display.run_ended(outcome)
+        if outcome.ending != "found finished":
+            # every run of a study finds the stages it shares, which is no news
+            self._display.run_ended(outcome)
         origin = origin_of(outcome.record) if outcome.record else None
         if origin is None:
             raise PipelineConfigError(
