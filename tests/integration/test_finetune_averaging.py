@@ -35,7 +35,7 @@ class Observer(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
     def __init__(self) -> None:
         self.after: dict[int, Weights] = {}
         self.scored: dict[tuple[int, str], Weights] = {}
-        self.rates: list[float] = []
+        self.averages_saved: list[bool] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, *, model: torch.nn.Module, **others: Any) -> None:
         self.after[state.global_step] = copied(model)
@@ -52,6 +52,10 @@ class Observer(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
     ) -> None:
         kind = "plain" if "eval_plain_loss" in metrics else "averaged"
         self.scored[state.global_step, kind] = copied(model)
+
+    def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self.averages_saved.append((checkpoint / "averaging.safetensors").is_file())
 
 
 def copied(model: torch.nn.Module) -> Weights:
@@ -194,6 +198,24 @@ def test_the_best_weights_are_chosen_by_the_averaged_models_score_and_are_its_ow
     kept = load_file(run.result.weights / "model.safetensors")
     assert same(kept, seen.scored[step, "averaged"])
     assert not same(kept, seen.after[step])
+
+
+def test_the_last_weights_of_a_training_with_averaging_are_the_average(tmp_path: Path) -> None:
+    seen = Observer()
+
+    run = trained(tmp_path, overrides={**EMA, "evaluation.select": "last"}, callbacks=[seen])
+
+    assert run.result.weights is not None
+    assert same(load_file(run.result.weights / "model.safetensors"), seen.scored[26, "averaged"])
+
+
+def test_a_checkpoint_has_its_average_before_anybody_is_told_of_it(tmp_path: Path) -> None:
+    seen = Observer()
+
+    trained(tmp_path, overrides={**SWA, "checkpoints.every": 7}, callbacks=[seen])
+
+    # of the updates 7, 14, 21 and 26, where the first snapshot is that of 15
+    assert seen.averages_saved == [False, False, True, True]
 
 
 @dataclass
