@@ -21,6 +21,7 @@ TITLES = {
     "original_step": "step of each point",
     "start_time": "start of the run",
     "non_finite": "NaN and infinities",
+    "system_metrics": "CPU, memory, disk and GPU use",
     "nested_config": "nested config",
     "tags": "tags",
     "group": "group",

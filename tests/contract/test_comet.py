@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -94,7 +95,8 @@ def config_of(messages: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
 def point_of(payload: dict[str, Any]) -> SeenPoint:
     metric = payload["metric"]
     time_ns = payload["local_timestamp"] * 1_000_000
-    return SeenPoint(metric["metricName"], float(metric["metricValue"]), metric["step"], time_ns)
+    name = re.sub("^sys[.]", "system/", metric["metricName"])
+    return SeenPoint(name, float(metric["metricValue"]), metric["step"], time_ns)
 
 
 def media_of(asset: dict[str, Any]) -> SeenMedia | None:

@@ -97,7 +97,7 @@ def config_of(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def points_of(fields: dict[str, Any]) -> Iterator[SeenPoint]:
     for path, values in fields.items():
         folder, _, name = path.partition("/")
-        if folder in ("metrics", "not_finite"):
+        if folder in ("metrics", "not_finite", "monitoring"):
             for value in values:
                 yield SeenPoint(
                     name.partition("~")[0], float(value["value"]), value["step"], int(value["ts"] * 1000) * 1_000_000

@@ -101,6 +101,7 @@ class Capabilities:
     original_step: Support = "yes"
     start_time: Support = "yes"
     non_finite: Support = "yes"
+    system_metrics: Support = "yes"
     nested_config: Support = "yes"
     tags: Support = "yes"
     group: Support = "yes"

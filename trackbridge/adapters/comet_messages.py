@@ -46,6 +46,7 @@ from trackbridge.events.models import (
     UnknownEvent,
 )
 
+_SYSTEM = "system/"
 MAX_KEY = 100
 MAX_VALUE = 1000
 _CUT = " [truncated]"
@@ -158,7 +159,9 @@ class Translator:
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Message | Rejection]:
         at_ms = event.t // 1_000_000
-        for name, value in event.metrics.items():
+        for logged, value in event.metrics.items():
+            # Comet's page for system metrics has those of this prefix.
+            name = f"sys.{logged[len(_SYSTEM) :]}" if logged.startswith(_SYSTEM) else logged
             if len(name) > MAX_KEY and name not in self._long_names:
                 self._long_names.add(name)
                 reason = f"longer than the {MAX_KEY} characters that Comet keeps; delivered as {fitting_key(name)!r}"

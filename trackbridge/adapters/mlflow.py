@@ -48,6 +48,7 @@ class MlflowAdapter:
             " kept, the others are rejections",
             "original_step": "points of steps that a resume superseded stay; the later ones follow at the same steps",
             "non_finite": "NaN as it is; infinities as the largest float, which is how MLflow's databases keep them",
+            "system_metrics": "MLflow's page of system metrics has them; the step is seconds since the start",
             "nested_config": "flat params such as `script/optimizer/lr`, lists as JSON text, cut at 6,000 characters;"
             " MLflow never changes a param: a later value is the tag `changed/<param>`; whole, nested and up to date"
             " in the artifact `trackbridge/config.json`",

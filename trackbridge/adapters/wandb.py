@@ -39,6 +39,7 @@ class WandbAdapter:
             " back after a resume are all shown, the later session's after the superseded ones",
             "original_time": "_timestamp is the logged time; W&B's relative time counts from the delivery",
             "start_time": "W&B shows when the delivery began; the true time is config trackbridge.started_at",
+            "system_metrics": "a section `system` of its own, drawn over the column system/seconds",
             "nested_config": "a NaN in config or summary is the text NaN",
             "images": "an SVG is an HTML panel, its caption a column beside it",
             "histograms": "captions and the count of values that are not finite are columns beside; 512 bins at most",

@@ -144,6 +144,18 @@ class AdapterContract(FilesContract):
         assert {rejection.row for rejection in rejections} == ({row.number} if is_rejected else set())
         assert bench.seen.curve("train/loss") == [(1, 1.0)]
 
+    def test_system_metrics_arrive_over_seconds(self, bench: Bench) -> None:
+        bench.rows.add_metrics(1, {"train/loss": 1.0})
+        for seconds in (15, 30):
+            bench.rows.add_metrics(seconds, {"system/cpu_percent": seconds / 2, "system/gpu_0_power_w": 300.0})
+
+        rejections = bench.rejections()
+
+        is_rejected = bench.capabilities.system_metrics == "no"
+        assert bench.seen.curve("system/cpu_percent") == ([] if is_rejected else [(15, 7.5), (30, 15.0)])
+        assert len(rejections) == (2 if is_rejected else 0)
+        assert bench.seen.curve("train/loss") == [(1, 1.0)]
+
     def test_one_run_is_one_run_at_the_tracker(self, bench: Bench) -> None:
         bench.rows.add_metrics(1, {"train/loss": 1.0})
         remote = bench.deliver(ending=None)

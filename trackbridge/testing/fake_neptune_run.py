@@ -123,7 +123,7 @@ class FakeNeptuneRun:
         }
 
     def _points(self) -> tuple[SeenPoint, ...]:
-        series = [*self.below("metrics").items(), *self.below("not_finite").items()]
+        series = [one for folder in ("metrics", "not_finite", "monitoring") for one in self.below(folder).items()]
         points = [
             SeenPoint(_own_name(path), float(entry.value), int(entry.step), entry.at_ms * 1_000_000)
             for path, one in series
