@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from trackbridge.finetune.blocks import data, model, techniques, training
+from trackbridge.finetune.config_file import read_overrides
 from trackbridge.finetune.demo import demo_plan
 from trackbridge.finetune.plan import make_plan, read_plan
 
@@ -26,6 +28,8 @@ BLOCKS = {
     "seeds": (training.Seeds,),
     "reinit": (techniques.Reinit,),
     "layerwise_decay": (techniques.LayerwiseDecay,),
+    "averaging": (techniques.Swa, techniques.Ema),
+    "early_stopping": (techniques.EarlyStopping,),
 }
 
 
@@ -73,8 +77,38 @@ def test_the_cola_study_differs_in_the_dropout_seed_and_in_nothing_else() -> Non
     assert [run.config.seeds.dropout for run in plan.runs] == [12345, 12346, 12347, 12348, 12349]
     assert len({(run.config.seeds.init, run.config.seeds.data) for run in plan.runs}) == 1
     assert len({str(run.config.recorded()) for run in plan.runs}) == 1
-    assert plan.runs[0].config.chosen_set == "in_domain"
     assert plan.runs[0].config.evaluation.every == 25
+
+
+@pytest.mark.parametrize("name", ["cola_seeds", "cola_stability", "intermediate_blimp_cola", "mlm_domain"])
+def test_a_cola_study_names_hub_data_and_runs_on_local_files_by_overriding_two_fields(name: str) -> None:
+    file = REPOSITORY / "examples" / "studies" / f"{name}.yaml"
+    local = read_overrides(
+        [f"data=@{REPOSITORY / 'examples' / 'studies' / 'data' / 'cola_public.yaml'}", "model.path=me"]
+    )
+
+    assert {run.config.data.hub for run in read_plan(file).runs} == {"nyu-mll/glue"}  # type: ignore[union-attr]
+    here = [run.config for run in read_plan(file, local).runs]
+    assert {config.chosen_set for config in here} == {"in_domain"}
+    assert {config.model.path for config in here} == {"me"}  # type: ignore[union-attr]
+
+
+def test_the_stability_study_compares_six_variants_with_five_seeds_each() -> None:
+    runs = read_plan(REPOSITORY / "examples" / "studies" / "cola_stability.yaml").runs
+
+    assert Counter(run.variant for run in runs) == dict.fromkeys(
+        ("plain", "without bias correction", "long", "re-init", "layer-wise decay", "SWA"), 5
+    )
+    by_variant = {run.variant: run.config for run in runs}
+    assert by_variant["plain"].reinit is by_variant["plain"].averaging is by_variant["plain"].layerwise_decay is None
+
+
+def test_the_pseudo_label_study_sweeps_the_rate_beside_a_plain_variant() -> None:
+    runs = read_plan(REPOSITORY / "examples" / "studies" / "pseudo_label_sst2.yaml").runs
+
+    rates = {run.variant: run.config.pseudo_labels.rate if run.config.pseudo_labels else 0 for run in runs}
+    assert list(rates.values()) == [0, 0.25, 0.5, 1.0]
+    assert {run.config.data.hub for run in runs} == {"stanfordnlp/sst2"}
 
 
 def test_the_demo_is_two_variants_with_four_seeds_each() -> None:

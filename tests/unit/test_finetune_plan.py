@@ -167,3 +167,32 @@ def test_checking_a_config_loads_neither_torch_nor_transformers() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PipelineConfigError, match=r"cannot read the config .*missing\.yaml"):
         read_config_file(tmp_path / "missing.yaml")
+
+
+def test_a_grid_is_every_combination_of_its_values_for_every_variant() -> None:
+    grid = {"training.learning_rate": [1e-4, 1e-3], "training.epochs": [1, 2]}
+    variants = [{"name": "plain"}, {"name": "cold", "set": {"training.warmup": 0}}]
+
+    plan = make_plan({**BUILT_IN, "variants": variants, "grid": grid})
+
+    assert len(plan.runs) == 8
+    told = {run.variant: (run.config.training.learning_rate, run.config.training.epochs) for run in plan.runs}
+    assert told["plain learning_rate 0.0001 epochs 1"] == (1e-4, 1)
+    assert told["cold learning_rate 0.001 epochs 2"] == (1e-3, 2)
+
+
+@pytest.mark.parametrize("grid", [{"training.epochs": 3}, {"training.epochs": []}, [1]])
+def test_a_grid_without_lists_of_values_is_refused(grid: Any) -> None:
+    with pytest.raises(PipelineConfigError, match=r"grid: .* expected lists of values by dotted key"):
+        make_plan({**BUILT_IN, "grid": grid})
+
+
+def test_a_share_to_halt_that_is_no_share_is_refused() -> None:
+    with pytest.raises(PipelineConfigError, match=r"halting\.stop"):
+        make_plan({**BUILT_IN, "halting": {"stop": 1.5}})
+
+
+def test_an_override_takes_a_block_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("{builtin: acceptability, train: 20}", encoding="utf-8")
+
+    assert read_overrides([f"data=@{tmp_path / 'data.yaml'}"]) == {"data": {"builtin": "acceptability", "train": 20}}

@@ -14,13 +14,14 @@ import numpy as np
 
 from trackbridge.comparison.diff import unique_names
 from trackbridge.comparison.groups import ReplicateGroup
+from trackbridge.comparison.halted import is_halted
 from trackbridge.comparison.keys import data_digests
 from trackbridge.comparison.scores import At, MetricComparison, RunScore, aggregate
 from trackbridge.store.records import RunRecord
 
 NoteCode: TypeAlias = Literal[
     "data_differs", "unfinished", "damaged", "unequal_length", "nonfinite", "metric_missing", "held_values",
-    "no_config", "single_runs",
+    "no_config", "single_runs", "halted",
 ]  # fmt: skip
 
 LENGTH_TOLERANCE = 0.10
@@ -44,6 +45,7 @@ def notes_on(groups: Sequence[ReplicateGroup], metrics: Sequence[MetricCompariso
     found = [
         *_data_differs(runs, names),
         *_unfinished(runs, names),
+        *_halted(runs, names),
         *_damaged(runs, names),
         *_unequal_length(groups, names, metrics),
         *_nonfinite(runs, names, metrics),
@@ -76,6 +78,17 @@ def _unfinished(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator
             yield Note("unfinished", "warning", f"{_named(ids, names)} {verb} {status}, not finished", tuple(ids))
 
 
+def _halted(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
+    halted = [run for run in runs if is_halted(run)]
+    if halted:
+        ids = [run.run_id for run in halted]
+        rules = "; ".join(sorted({str(run.summary.get("halted_by")) for run in halted}))
+        stopped = f"{_named(ids, names)} {'was' if len(ids) == 1 else 'were'} stopped early by a rule ({rules})"
+        yield Note(
+            "halted", "warning", f"{stopped}: no mean counts them, and the means of the others flatter", tuple(ids)
+        )
+
+
 def _damaged(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
     ids = [run.run_id for run in runs if run.problems or run.dropped]
     if ids:
@@ -86,7 +99,7 @@ def _damaged(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[No
 def _unequal_length(
     groups: Sequence[ReplicateGroup], names: Mapping[str, str], metrics: Sequence[MetricComparison]
 ) -> Iterator[Note]:
-    runs = [run for group in groups for run in group.runs]
+    runs = [run for group in groups for run in group.runs if not is_halted(run)]
     steps = {run.run_id: max((one.last_step for one in run.metrics.values()), default=0) for run in runs}
     trained = {run_id: step for run_id, step in steps.items() if step > 0}
     shortest, longest = min(trained.values(), default=0), max(trained.values(), default=0)

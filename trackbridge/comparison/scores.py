@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from trackbridge.comparison.align import value_at
 from trackbridge.comparison.groups import ReplicateGroup
+from trackbridge.comparison.halted import is_halted
 from trackbridge.events.names import lower_is_better
 from trackbridge.store.records import MetricSummary, RunRecord
 
@@ -122,7 +123,8 @@ def compare_metric(
         leading: the metric whose best step is where this one is read; this one itself when None.
     """
     having = [run for group in groups for run in group.runs if name in run.metrics]
-    common_step = min((run.metrics[name].last_step for run in having), default=0)
+    whole = [run for run in having if not is_halted(run)]
+    common_step = min((run.metrics[name].last_step for run in whole or having), default=0)
     scores = {run.run_id: _run_score(run, name, common_step, leading) for run in having}
     aggregates = [_over_group(group, scores, at) for group in groups]
     compared = tuple(
@@ -163,7 +165,7 @@ def _point_at(run: RunRecord, name: str, step: int) -> Point | None:
 
 
 def _over_group(group: ReplicateGroup, scores: Mapping[str, RunScore], at: At) -> Aggregate:
-    points = [scores[run.run_id].at(at) for run in group.runs if run.run_id in scores]
+    points = [scores[run.run_id].at(at) for run in group.runs if run.run_id in scores and not is_halted(run)]
     return aggregate(point.value for point in points if point is not None)
 
 

@@ -79,11 +79,6 @@ def score_so_far(outcome: Outcome) -> float:
     return max((float(score) for score in scores if not math.isnan(score)), default=-math.inf)
 
 
-def is_paused(record: RunRecord) -> bool:
-    """Whether the run stopped at a pause and has not gone on since."""
-    return record.summary.get("halted_at") is not None
-
-
 def planned_updates(record: RunRecord) -> float:
     """How many updates the whole training has; infinite for a run that never said so."""
     updates = record.summary.get("planned_updates")
