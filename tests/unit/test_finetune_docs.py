@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from trackbridge.finetune.blocks import data, model, techniques, training
+from trackbridge.finetune.blocks import data, model, stages, techniques, training
 from trackbridge.finetune.config_file import read_overrides
 from trackbridge.finetune.demo import demo_plan
 from trackbridge.finetune.plan import make_plan, read_plan
@@ -28,6 +28,8 @@ BLOCKS = {
     "seeds": (training.Seeds,),
     "reinit": (techniques.Reinit,),
     "layerwise_decay": (techniques.LayerwiseDecay,),
+    "folds": (data.Folds,),
+    "pseudo_labels": (stages.PseudoLabels,),
     "averaging": (techniques.Swa, techniques.Ema),
     "early_stopping": (techniques.EarlyStopping,),
 }
