@@ -25,7 +25,7 @@ def test_inside(): pytest.skip("no SDK")
 def test_a_skip_is_a_failure(tmp_path: Path, tests: str, told: str) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "test_adapter.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
 
     done = subprocess.run(command, capture_output=True, text=True)
 
