@@ -128,9 +128,7 @@ def test_every_architecture_learns_the_task(learned: Trained) -> None:
     assert learned.result.best["eval/mcc"] > 0.5
 
 
-def test_the_kept_weights_of_every_architecture_score_what_was_recorded(
-    learned: Trained, data: dict[str, Any]
-) -> None:
+def test_the_kept_weights_of_every_architecture_score_what_was_recorded(learned: Trained, data: dict[str, Any]) -> None:
     weights = learned.result.weights
     assert weights is not None
     model = AutoModelForSequenceClassification.from_pretrained(weights).eval()
@@ -149,9 +147,7 @@ def test_every_architecture_resumes_bitwise(learned: Trained, data: dict[str, An
     shutil.copytree(learned.path, copy)
     model = {"path": str(next(learned.path.parents[1].glob("*/config.json")).parent), "max_length": 20}
 
-    resumed = trained(
-        tmp_path, base=data, overrides={"model": model}, resume_from=copy / "training" / "checkpoint-40"
-    )
+    resumed = trained(tmp_path, base=data, overrides={"model": model}, resume_from=copy / "training" / "checkpoint-40")
 
     assert resumed.evidence.losses == learned.evidence.losses[40:]
     assert resumed.evidence.final_weights == learned.evidence.final_weights

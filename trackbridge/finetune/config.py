@@ -200,7 +200,7 @@ def parse_config(given: Mapping[str, Any], *, source: str = "config") -> Pipelin
 
 def _contradictions(config: PipelineConfig) -> list[tuple[bool, str]]:
     """Techniques that undo each other, and why; each with whether the config has both."""
-    has_lora, n_trained = config.lora is not None, config.freezing and config.freezing.trained_layers
+    has_lora, n_trained = config.lora is not None, config.freezing.trained_layers if config.freezing else None
     n_new = config.reinit.layers if config.reinit else 0
     return [
         (
