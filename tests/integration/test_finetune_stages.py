@@ -15,6 +15,7 @@ import yaml
 from finetune_kit import TINY, studied, wait_for_checkpoints
 from safetensors.torch import load_file
 
+from trackbridge.cli.showing import print_run
 from trackbridge.errors import PipelineConfigError
 from trackbridge.finetune.origins import weights_digest
 from trackbridge.finetune.overrides import with_overrides
@@ -97,6 +98,18 @@ def test_the_whole_descent_is_recorded_with_the_digest_of_each_ones_weights(tmp_
     assert builds_on["lineage"]["weights"]["carried"] == {"embeddings": 5, "layer 1": 16, "layer 2": 16}
     assert task.config["lineage"] == builds_on["lineage"]
     assert "lineage" not in text.config
+
+
+def test_a_run_shows_what_it_builds_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    studied(make_plan({**STAGED, "pretraining": PRETRAINING}), tmp_path)
+    (run,) = open_store(tmp_path).runs(group="staged")
+
+    print_run(run, max_keys=None)
+
+    told, digest = capsys.readouterr().out, run.config["lineage"]["weights"]["sha256"][:12]
+    (row,) = (line.split() for line in told.splitlines() if digest in line)
+    assert row[:8] == ["staged", "pretraining", "mlm", "weights", "4", "2", "of", "2"]
+    assert "Config: lineage" not in told
 
 
 def test_a_stage_with_the_seeds_of_its_run_is_trained_for_each_of_them(tmp_path: Path) -> None:

@@ -97,6 +97,17 @@ def test_overrides_reach_into_blocks_and_leave_the_original_alone() -> None:
     assert config == {"training": {"epochs": 3, "warmup": 0.1}}
 
 
+def test_a_number_in_an_override_leads_into_a_list_of_blocks() -> None:
+    config = {"intermediate": [{"name": "a", "carry_layers": 1}, {"name": "b"}]}
+
+    changed = with_overrides(config, {"intermediate.1.carry_layers": 2})
+
+    assert changed == {"intermediate": [{"name": "a", "carry_layers": 1}, {"name": "b", "carry_layers": 2}]}
+    assert config["intermediate"][1] == {"name": "b"}
+    with pytest.raises(PipelineConfigError, match="'intermediate' is a list of 2: expected a number from 0 after it"):
+        with_overrides(config, {"intermediate.2.carry_layers": 2})
+
+
 def test_an_override_through_a_value_is_refused() -> None:
     with pytest.raises(PipelineConfigError, match="'epochs' is 3 and not a block of keys"):
         with_overrides({"training": {"epochs": 3}}, {"training.epochs.first": 1})

@@ -13,9 +13,10 @@ from trackbridge.cli import render
 from trackbridge.comparison.canonical import dotted, flatten
 from trackbridge.comparison.encode import json_safe
 from trackbridge.comparison.groups import seeds_text
+from trackbridge.comparison.lineage import lineage_of
 from trackbridge.comparison.metrics import is_bookkeeping, metric_order
 from trackbridge.comparison.scores import best_point
-from trackbridge.report.tables import Cell, Column, Table
+from trackbridge.report.tables import Cell, Column, Table, lineage_table
 from trackbridge.report.text import duration_text, number_text, size_text, value_text
 from trackbridge.store.records import Media, RunRecord
 
@@ -75,7 +76,12 @@ def _identity(run: RunRecord) -> Iterator[str]:
 def _tables(run: RunRecord, max_keys: int | None, *, has_curves: bool) -> Iterator[Table]:
     yield _with_curves(_metrics_table(run), run) if has_curves else _metrics_table(run)
     yield _settings_table("Summary", {name: _rounded(one) for name, one in run.summary.items()}, None)
+    lineage = lineage_of([run], [run.name])
+    yield lineage_table(lineage)
+    # where the table tells the descent, its scope would only tell it again
     for scope, config in run.config.items():
+        if scope == "lineage" and lineage:
+            continue
         yield _settings_table(f"Config: {scope}", config, max_keys)
     yield _settings_table("Environment", run.environment, max_keys)
     yield _checkpoints_table(run)

@@ -15,6 +15,7 @@ from typing import Any, get_args
 from trackbridge.comparison.diff import RunDiff, diff_runs, unique_names
 from trackbridge.comparison.encode import comparison_json, comparison_rows
 from trackbridge.comparison.groups import ReplicateGroup, replicate_groups
+from trackbridge.comparison.lineage import Descent, lineage_of
 from trackbridge.comparison.metrics import chosen_metrics
 from trackbridge.comparison.notes import Note, notes_on
 from trackbridge.comparison.scores import At, MetricComparison, compare_metric
@@ -28,7 +29,7 @@ class Comparison:
 
     `runs` are in the groups' order, the baseline's first; `names` are theirs, made unique. `metrics` maps a
     name to its comparison, the likeliest one of interest first. `baselines` maps a group's index to the index
-    of the group it is read against. `diff` covers all runs.
+    of the group it is read against. `diff` covers all runs. `lineage` tells which runs they build on.
     """
 
     runs: tuple[RunRecord, ...]
@@ -36,6 +37,7 @@ class Comparison:
     groups: tuple[ReplicateGroup, ...]
     metrics: Mapping[str, MetricComparison]
     diff: RunDiff
+    lineage: tuple[Descent, ...]
     notes: tuple[Note, ...]
     at: At
     baselines: Mapping[int, int]
@@ -92,12 +94,14 @@ def compare(
     for name in names:
         leading = next(iter(compared.values()), None)
         compared[name] = compare_metric(name, groups, at=at, baseline_of=baselines, leading=leading)
+    run_names = tuple(unique_names(everyone))
     return Comparison(
         runs=everyone,
-        names=tuple(unique_names(everyone)),
+        names=run_names,
         groups=groups,
         metrics=compared,
         diff=diff_runs(everyone),
+        lineage=lineage_of(everyone, run_names),
         notes=notes_on(groups, list(compared.values()), at),
         at=at,
         baselines=baselines,

@@ -44,6 +44,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         ],
         "metrics": {name: _metric_json(metric) for name, metric in comparison.metrics.items()},
         "diff": diff_json(comparison.diff),
+        "lineage": [dataclasses.asdict(one) for one in comparison.lineage],
         "notes": [dataclasses.asdict(note) for note in comparison.notes],
     }
 

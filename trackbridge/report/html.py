@@ -26,6 +26,7 @@ from trackbridge.report.tables import (
     folded_differences_table,
     group_text,
     groups_table,
+    lineage_table,
     runs_table,
     settings_table,
     subtitle_text,
@@ -67,6 +68,7 @@ def comparison_page(comparison: Comparison, *, against: str | None = None) -> st
             _sweeps(comparison, metrics, against) if against else "",
             _curves(comparison, metrics),
             _section(runs_table(comparison, metrics)),
+            _section(lineage_table(comparison.lineage)),
             element("footer", text(f"trackbridge {__version__}")),
         ]
     )
