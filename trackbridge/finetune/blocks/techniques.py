@@ -12,7 +12,7 @@ from trackbridge.finetune.blocks.block import Block
 class Freezing(Block):
     """Only the head and the top `trained_layers` layers learn; everything below keeps its weights.
 
-    With 0 the model is a fixed feature extractor, whose features are computed once.
+    With 0 the model is a fixed feature extractor, whose features are computed once if there is a `head` of ours.
     """
 
     trained_layers: int = Field(default=0, ge=0)
