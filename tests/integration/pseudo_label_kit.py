@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 from collections.abc import Iterable
@@ -10,17 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune_kit import TINY, Trained, events_of, trained
-from rich.console import Console
+from finetune_kit import TINY, Trained, events_of, studied, trained
 
 from trackbridge.finetune.blocks.data import Folds
 from trackbridge.finetune.config import PipelineConfig, parse_config
 from trackbridge.finetune.data import Corpus, Examples
-from trackbridge.finetune.display import display_for
 from trackbridge.finetune.labels import Labels
 from trackbridge.finetune.origins import Origin, origin_of, origins_wanted
 from trackbridge.finetune.plan import make_plan
-from trackbridge.finetune.study import run_study
 from trackbridge.finetune.techniques.folds import fold_of
 from trackbridge.finetune.text import Texts
 from trackbridge.store.store import open_store
@@ -99,8 +95,7 @@ def taught(root: Path, config: dict[str, Any] = CONFIG, corpus: Corpus = FOLD, p
     return taught_by(teacher_of(root, config, corpus), root, config, corpus, pool)
 
 
-def studied(root: Path, config: dict[str, Any]) -> list[str]:
+def endings(root: Path, config: dict[str, Any]) -> list[str]:
     """How each run of a study ended."""
-    plan = make_plan(config)
-    outcomes = run_study(plan, root=root, display=display_for(Console(file=io.StringIO()), plan))
+    outcomes, _ = studied(make_plan(config), root)
     return [outcome.ending for outcome in outcomes]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from finetune_kit import trained
-from pseudo_label_kit import CATS, CONFIG, FOLD, LABELS, POOL, Taught, cat_texts, labelled, studied, taught, texts_of
+from pseudo_label_kit import CATS, CONFIG, FOLD, LABELS, POOL, Taught, cat_texts, endings, labelled, taught, texts_of
 
 from trackbridge.finetune.blocks.data import Folds
 from trackbridge.finetune.config import parse_config
@@ -111,7 +111,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
         "pseudo_labels": {"text": {"folder": str(folder), "files": ["pool.txt"]}, "threshold": 0.8},
         "variants": variants,
     }
-    assert studied(folder / "root", config) == ["finished"] * 6
+    assert endings(folder / "root", config) == ["finished"] * 6
     return config, folder / "root"
 
 
@@ -145,7 +145,7 @@ def test_a_fold_has_one_teacher_for_all_rates_and_no_training_is_done_twice(
     teachers = store.runs(group="cats stages")
     by_fold = {run.config["pipeline"]["folds"]["index"]: run.run_id for run in teachers}
     assert len(teachers) == len(by_fold) == 3
-    assert studied(root, config) == ["found finished"] * 6
+    assert endings(root, config) == ["found finished"] * 6
     assert len(open_store(root).runs()) == 9
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from finetune_kit import events_of, trained
-from pseudo_label_kit import CATS, CONFIG, FOLD, LABELS, POOL, Taught, studied, taught, taught_by, texts_of
+from pseudo_label_kit import CATS, CONFIG, FOLD, LABELS, POOL, Taught, endings, taught, taught_by, texts_of
 from transformers import AutoTokenizer, TrainerCallback
 
 from trackbridge.errors import PipelineConfigError
@@ -325,7 +325,7 @@ def test_in_the_second_round_the_student_of_the_first_is_the_teacher(tmp_path: P
     text = {"builtin": "acceptability", "sentences": 40}
     config["pseudo_labels"] = {"text": text, "threshold": 0.5, "rounds": 2}
 
-    assert studied(tmp_path, config) == ["finished"]
+    assert endings(tmp_path, config) == ["finished"]
 
     store = open_store(tmp_path)
     (student,) = store.runs(group="rounds")
