@@ -97,7 +97,7 @@ def test_two_studies_begun_in_the_same_moment_share_the_runs(tmp_path: Path) -> 
 
 def test_ctrl_c_ends_every_run_as_killed(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(LONG), encoding="utf-8")
+    file.write_text(yaml.safe_dump(with_overrides(LONG, {"training.max_steps": 20_000})), encoding="utf-8")
     root = tmp_path / "root"
     command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root), "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
