@@ -51,8 +51,8 @@ class CometAdapter:
             "original_time": "whole milliseconds",
             "original_step": "points of steps that a resume superseded stay; the later ones follow at the same steps",
             "non_finite": 'as the texts "NaN", "Infinity" and "-Infinity", as Comet\'s own SDK sends them',
-            "system_metrics": "`system/cpu_percent` is `sys.cpu_percent`: what begins so, Comet shows as system metrics;"
-            " the step is seconds since the start",
+            "system_metrics": "`system/cpu_percent` is `sys.cpu_percent`: what begins so, Comet shows as system"
+            " metrics; the step is seconds since the start",
             "nested_config": "flat parameters with `|` between the levels; a text over 1,000 characters is cut there"
             " and whole in the asset `config/<scope>-long-values.json`; keys that a later config dropped stay",
             "group": 'the "other" value `group`: Comet has no groups of runs',

@@ -20,7 +20,7 @@ from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.neptune_ledger import MAX_SERIES, Ledger
 from trackbridge.adapters.shaping import (
     Files,
-    files_with,
+    Translations,
     leaves,
     media_gone,
     media_unreadable,
@@ -28,7 +28,7 @@ from trackbridge.adapters.shaping import (
     spelled,
     table_as_csv,
     told_dropped,
-    unknown_kind,
+    translated,
 )
 from trackbridge.events.models import (
     ArtifactLogged,
@@ -45,7 +45,6 @@ from trackbridge.events.models import (
     SeedsLogged,
     SummaryLogged,
     TagsSet,
-    UnknownEvent,
 )
 
 MAX_TEXT = 16_384
@@ -145,7 +144,7 @@ class Translator:
     def __init__(self, run: RunHeader, ledger: Ledger) -> None:
         self._run = run
         self._ledger = ledger
-        self._translations: dict[type, Callable[[int, Any], Iterator[Change | Rejection]]] = {
+        self._translations: Translations[Change] = {
             MetricsLogged: self._metrics,
             RunStarted: self._started,
             RunResumed: self._resumed,
@@ -164,15 +163,7 @@ class Translator:
 
     def translate(self, row: Row) -> Iterator[Change | Rejection]:
         """The changes that a row makes, and what of it Neptune cannot carry."""
-        if isinstance(row.event, UnknownEvent):
-            yield unknown_kind(row)
-        elif translation := self._translations.get(type(row.event)):
-            yield from translation(row.number, row.event)
-        files = files_with(row, self._run.folder)
-        if isinstance(files, Rejection):
-            yield files
-        elif files:
-            yield from self._files(row.number, files)
+        return translated(row, self._run.folder, self._translations, self._files)
 
     def introduction(self) -> Iterator[Change]:
         """What Neptune has to know of a run before its first row."""

@@ -10,6 +10,7 @@ from time import time_ns
 from typing import TypeVar
 
 from trackbridge.adapters.base import Adapter, Ending, RemoteRef, RunHeader
+from trackbridge.adapters.registry import told_of_version
 from trackbridge.errors import AdapterBug, DeliveryError, MissingDependencyError, TransientDeliveryError
 from trackbridge.journal.cursor import State, load_cursor, save_cursor
 from trackbridge.relay.choice import CheckpointChoice
@@ -124,11 +125,14 @@ class RunDelivery:
         """The call's answer; whatever an adapter lets slip becomes an AdapterBug, so that the others go on."""
         try:
             return call()
+        except AdapterBug as bug:
+            raise AdapterBug(f"{bug}{told_of_version(self._adapter)}") from bug
         except (DeliveryError, MissingDependencyError):
             raise
         except Exception as error:
             _log.exception("the %s adapter failed", self.target)
-            raise AdapterBug(f"the {self.target} adapter failed: {type(error).__name__}: {error}") from error
+            told = f"the {self.target} adapter failed: {type(error).__name__}: {error}{told_of_version(self._adapter)}"
+            raise AdapterBug(told) from error
 
     def _save(self, state: State) -> None:
         self.cursor.state, self.cursor.updated_ns = state, time_ns()
