@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from trackbridge.finetune.blocks import data, model, stages, techniques, training
+from trackbridge.finetune.blocks import data, model, stages, techniques, text, training
 from trackbridge.finetune.config_file import read_overrides
 from trackbridge.finetune.demo import demo_plan
 from trackbridge.finetune.plan import make_plan, read_plan
@@ -33,6 +33,9 @@ BLOCKS = {
     "layerwise_decay": (techniques.LayerwiseDecay,),
     "folds": (data.Folds,),
     "pseudo_labels": (stages.PseudoLabels,),
+    "pretraining": (stages.Pretraining,),
+    "text": (text.LocalText, text.HubText, text.BuiltinText),
+    "intermediate": (stages.Intermediate,),
     "averaging": (techniques.Swa, techniques.Ema),
     "early_stopping": (techniques.EarlyStopping,),
 }
@@ -43,7 +46,7 @@ def documented(name: str) -> Iterator[dict[str, Any]]:
     for example in re.findall(r"^```yaml\n(.*?)^```$", "\n".join(PAGES), re.MULTILINE | re.DOTALL):
         content = yaml.safe_load(example)
         if name in content:
-            yield content[name]
+            yield content[name][0] if name == "intermediate" else content[name]
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -54,15 +57,16 @@ def test_every_key_of_a_block_is_shown_with_its_default(name: str) -> None:
     for example, block in zip(examples, BLOCKS[name], strict=True):
         assert set(example) == set(block.model_fields)
         for key, value in defaults_of(block).items():
-            assert example[key] == value, f"{name}.{key}"
+            shown = type(value).model_validate(example[key]) if isinstance(value, BaseModel) else example[key]
+            assert shown == value, f"{name}.{key}"
 
 
 def defaults_of(block: type[BaseModel]) -> dict[str, Any]:
     """The defaults a page can show; epochs has its own because max_steps may replace it."""
     fields = {key: field.default for key, field in block.model_fields.items() if not field.is_required()}
-    special = {"epochs": 3, "folder": "."} if block in (training.Training, data.LocalData) else {}
+    special = {"epochs": 3, "folder": "."} if block in (training.Training, data.LocalData, text.LocalText) else {}
     # the page shows a hub data set that exists, not the names a nameless one would have
-    skipped = {"subset", "text"} if block is data.HubData else set()
+    skipped = {"subset", "text"} if block in (data.HubData, text.HubText) else set()
     return {key: special.get(key, value) for key, value in fields.items() if key not in skipped}
 
 
