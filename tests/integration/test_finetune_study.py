@@ -185,15 +185,19 @@ DISTRIBUTED = with_overrides(
 )
 
 
-def test_two_processes_train_what_one_does_with_batches_twice_as_large(tmp_path: Path) -> None:
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+ACCELERATE = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+
+
+@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate"])
+def test_two_processes_train_what_one_does_with_batches_twice_as_large(launcher: list[str], tmp_path: Path) -> None:
     """Twice the loss and gradient in a plain Trainer of transformers 5.23.
 
     After six updates at a rate of .002 no averaged weight is further off than half a percent of one update.
     """
     file = tmp_path / "ranks.yaml"
     file.write_text(yaml.safe_dump(DISTRIBUTED), encoding="utf-8")
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "trackbridge"]
-    command = [sys.executable, *launcher, "finetune", str(file), "--root", str(tmp_path / "two")]
+    command = [sys.executable, *launcher, "-m", "trackbridge", "finetune", str(file), "--root", str(tmp_path / "two")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True)
     assert done.stdout.count("[1/1] ranks: finished") == 1
