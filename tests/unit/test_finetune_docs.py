@@ -38,6 +38,7 @@ BLOCKS = {
     "intermediate": (stages.Intermediate,),
     "averaging": (techniques.Swa, techniques.Ema),
     "early_stopping": (techniques.EarlyStopping,),
+    "halting": (study.Halting,),
 }
 
 
