@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from trackbridge.finetune.blocks import data, model, stages, techniques, text, training
+from trackbridge.finetune.blocks import data, model, stages, study, techniques, text, training
 from trackbridge.finetune.config_file import read_overrides
 from trackbridge.finetune.demo import demo_plan
 from trackbridge.finetune.plan import make_plan, read_plan
