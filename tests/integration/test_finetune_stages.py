@@ -93,6 +93,7 @@ def test_the_whole_descent_is_recorded_with_the_digest_of_each_ones_weights(tmp_
     for told, stage in ((builds_on, task), (builds_on["lineage"]["weights"], text)):
         folder = Path(stage.path, "files", "checkpoints", f"step-{told['step']}")
         assert (told["run_id"], told["run"], told["sha256"]) == (stage.run_id, stage.name, weights_digest(folder))
+        assert told["data"] == {name: one["sha256"] for name, one in stage.config["data"].items()}
     assert builds_on["carried"] == {"embeddings": 5, "layer 1": 16}
     assert builds_on["own"] == {"layer 2": 16, "top": 2, "head": 2}
     assert builds_on["lineage"]["weights"]["carried"] == {"embeddings": 5, "layer 1": 16, "layer 2": 16}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from trackbridge.comparison import compare
+from trackbridge.comparison.keys import data_digests
 from trackbridge.comparison.lineage import lineage_of
 from trackbridge.report.html import comparison_page
 from trackbridge.report.markdown import comparison_markdown
@@ -66,6 +67,23 @@ def test_all_that_was_carried_says_so() -> None:
 )
 def test_what_somebody_else_logged_under_the_name_is_passed_over(logged: dict[str, Any]) -> None:
     assert rows_of(build_run("one", config={"lineage": logged}), build_run("two")) == []
+
+
+def test_runs_whose_stages_read_other_data_are_no_replicates() -> None:
+    first, same, other, deeper = (
+        built_on(name, weights={**TASK, "sha256": name, "data": {"train": task}, "lineage": {"weights": text}})
+        for name, task, text in (
+            ("a", "t0", {**TEXT, "data": {"text": "x0"}}),
+            ("b", "t0", {**TEXT, "data": {"text": "x0"}}),
+            ("c", "t1", {**TEXT, "data": {"text": "x0"}}),
+            ("d", "t0", {**TEXT, "data": {"text": "x1"}}),
+        )
+    )
+
+    groups = compare([first, same, other, deeper]).groups
+
+    assert [len(group.runs) for group in groups] == [2, 1, 1]
+    assert data_digests(deeper) == {"weights.train": "t0", "weights.weights.text": "x1"}
 
 
 def test_the_comparison_shows_it_in_every_format() -> None:

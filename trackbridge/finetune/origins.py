@@ -27,7 +27,7 @@ TrainingConfig: TypeAlias = PipelineConfig | PretrainingConfig
 class Origin:
     """A finished run that another training builds on: the folder of the weights it kept, and their SHA-256.
 
-    `lineage` is what it recorded of those it builds on in turn.
+    `data` has the SHA-256 of each set of its data, and `lineage` what it recorded of those it builds on in turn.
     """
 
     run_id: str
@@ -35,11 +35,12 @@ class Origin:
     step: int
     weights: Path
     sha256: str
+    data: Mapping[str, str] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
     def recorded(self) -> dict[str, Any]:
         """What the run that builds on it records: its whole descent, so that it can be told without the other runs."""
-        told = {"run_id": self.run_id, "run": self.name, "step": self.step, "sha256": self.sha256}
+        told = {"run_id": self.run_id, "run": self.name, "step": self.step, "sha256": self.sha256, "data": self.data}
         return {**told, "lineage": self.lineage} if self.lineage else told
 
 
@@ -121,8 +122,9 @@ def origin_of(record: RunRecord) -> Origin | None:
     folder = kept_folder(Path(record.path), step)
     if not folder.is_dir():
         return None
+    data = {name: described["sha256"] for name, described in record.config.get("data", {}).items()}
     lineage = record.config.get("lineage", {})
-    return Origin(record.run_id, record.name, step, folder, weights_digest(folder), lineage)
+    return Origin(record.run_id, record.name, step, folder, weights_digest(folder), data, lineage)
 
 
 def weights_digest(folder: Path) -> str:
