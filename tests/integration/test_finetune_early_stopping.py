@@ -93,6 +93,15 @@ def test_the_update_it_stopped_at_is_no_checkpoint_to_go_on_from(stopped: Traine
     assert not (stopped.path / "training" / f"checkpoint-{last}").exists()
 
 
+def test_nothing_but_the_best_weights_is_left_of_a_training_that_stopped(data: dict[str, Any], tmp_path: Path) -> None:
+    """Its best was of update 2 first, then of 10, and it stopped before any checkpoint."""
+    run = trained(tmp_path, base=data, overrides={"early_stopping.patience": 5})
+
+    assert run.result.best_step == 10
+    assert not (run.path / "training").exists()
+    assert [folder.name for folder in (run.path / "files" / "checkpoints").iterdir()] == ["step-10"]
+
+
 @pytest.mark.parametrize("updates_before", [1, 3, 7])
 def test_a_killed_training_stops_at_the_same_update_with_the_same_weights(
     stopped: Trained, data: dict[str, Any], tmp_path: Path, updates_before: int
