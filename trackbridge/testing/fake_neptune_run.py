@@ -123,11 +123,13 @@ class FakeNeptuneRun:
         }
 
     def _points(self) -> tuple[SeenPoint, ...]:
-        series = [one for folder in ("metrics", "not_finite", "monitoring") for one in self.below(folder).items()]
+        # Beside the machine's metrics the SDK streams the console, as text.
+        kinds = {"metrics": "floatSeries", "monitoring": "floatSeries", "not_finite": "stringSeries"}
         points = [
             SeenPoint(_own_name(path), float(entry.value), int(entry.step), entry.at_ms * 1_000_000)
-            for path, one in series
-            if one.type.endswith("Series")
+            for folder, kind in kinds.items()
+            for path, one in self.below(folder).items()
+            if one.type == kind
             for entry in one.value
         ]
         return tuple(sorted(points, key=lambda point: point.time_ns or 0))
