@@ -14,14 +14,14 @@ import numpy as np
 
 from trackbridge.comparison.diff import unique_names
 from trackbridge.comparison.groups import ReplicateGroup
-from trackbridge.comparison.halted import is_halted
+from trackbridge.comparison.halted import has_stopped_early, is_halted
 from trackbridge.comparison.keys import data_digests
 from trackbridge.comparison.scores import At, MetricComparison, RunScore, aggregate
 from trackbridge.store.records import RunRecord
 
 NoteCode: TypeAlias = Literal[
     "data_differs", "unfinished", "damaged", "unequal_length", "nonfinite", "metric_missing", "held_values",
-    "no_config", "single_runs", "halted",
+    "no_config", "single_runs", "halted", "stopped_early",
 ]  # fmt: skip
 
 LENGTH_TOLERANCE = 0.10
@@ -46,6 +46,7 @@ def notes_on(groups: Sequence[ReplicateGroup], metrics: Sequence[MetricCompariso
         *_data_differs(runs, names),
         *_unfinished(runs, names),
         *_halted(runs, names),
+        *_stopped_early(runs, names),
         *_damaged(runs, names),
         *_unequal_length(groups, names, metrics),
         *_nonfinite(runs, names, metrics),
@@ -89,6 +90,16 @@ def _halted(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Not
         )
 
 
+def _stopped_early(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
+    ids = [run.run_id for run in runs if has_stopped_early(run)]
+    if ids:
+        rules = "; ".join(sorted({str(run.summary.get("stopped_early_by")) for run in runs if has_stopped_early(run)}))
+        whose = "its" if len(ids) == 1 else "their"
+        yield Note(
+            "stopped_early", "info", f"{_named(ids, names)} stopped early by {whose} own rule ({rules})", tuple(ids)
+        )
+
+
 def _damaged(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
     ids = [run.run_id for run in runs if run.problems or run.dropped]
     if ids:
@@ -99,7 +110,7 @@ def _damaged(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[No
 def _unequal_length(
     groups: Sequence[ReplicateGroup], names: Mapping[str, str], metrics: Sequence[MetricComparison]
 ) -> Iterator[Note]:
-    runs = [run for group in groups for run in group.runs if not is_halted(run)]
+    runs = [run for group in groups for run in group.runs if not (is_halted(run) or has_stopped_early(run))]
     steps = {run.run_id: max((one.last_step for one in run.metrics.values()), default=0) for run in runs}
     trained = {run_id: step for run_id, step in steps.items() if step > 0}
     shortest, longest = min(trained.values(), default=0), max(trained.values(), default=0)
