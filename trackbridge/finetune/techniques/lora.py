@@ -22,7 +22,7 @@ from trackbridge.finetune.seeding import random_state_kept
 from trackbridge.run.seeds import derive
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import LoraConfig, PeftModel
 
 
 def with_lora(model: PreTrainedModel, lora: Lora, *, init_seed: int) -> PeftModel:
@@ -40,22 +40,12 @@ def with_lora(model: PreTrainedModel, lora: Lora, *, init_seed: int) -> PeftMode
         raise MissingDependencyError.for_extra("lora", "peft", "lora") from error
     layers = _linear_layers(model)
     _check_targets(lora.targets or (), layers)
-    settings = peft.LoraConfig(
-        task_type=peft.TaskType.SEQ_CLS,
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets,
-        modules_to_save=_head_modules(model),
-        # GPT-2 keeps its weights transposed
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-    )
     with random_state_kept(), warnings.catch_warnings():
         # peft 0.21 asks the model for a property that transformers 5.23 has renamed
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         torch.manual_seed(derive("lora", init_seed))
         try:
-            adapted = peft.get_peft_model(model, settings)
+            adapted = peft.get_peft_model(model, _settings(model, lora))
         except ValueError as error:
             raise PipelineConfigError(
                 f"lora.targets: peft has no default for {model.config.model_type!r}: name some of its linear layers"
@@ -73,6 +63,21 @@ def merged(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     # in the copy: taking a merged adapter out again would leave other bits in the frozen weights
     plain: PreTrainedModel = copy.deepcopy(model).merge_and_unload()
     return plain
+
+
+def _settings(model: PreTrainedModel, lora: Lora) -> LoraConfig:
+    from peft import LoraConfig, TaskType
+
+    return LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        modules_to_save=_head_modules(model),
+        # GPT-2 keeps its weights transposed
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+    )
 
 
 def _linear_layers(model: PreTrainedModel) -> set[str]:
