@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +96,17 @@ def test_two_studies_begun_in_the_same_moment_share_the_runs(tmp_path: Path) -> 
     assert seen.count(": started") == 2
 
 
-def test_ctrl_c_ends_every_run_as_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [os.killpg, os.kill], ids=["ctrl-c", "sigterm"])
+def test_a_study_that_is_stopped_ends_every_run_as_killed(end: Callable[[int, int], None], tmp_path: Path) -> None:
+    # Ctrl-C reaches the whole group; what a batch system sends reaches the study alone
+    sent = signal.SIGINT if end is os.killpg else signal.SIGTERM
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(with_overrides(LONG, {"training.max_steps": 20_000})), encoding="utf-8")
     root = tmp_path / "root"
     command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root), "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for_checkpoints(root / "tests", runs=2, step=10)
-        # as a terminal does: to the whole group
-        os.killpg(process.pid, signal.SIGINT)
+        end(process.pid, sent)
         seen, _ = process.communicate(timeout=60)
 
     assert process.returncode not in (0, 1)

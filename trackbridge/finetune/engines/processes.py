@@ -5,19 +5,26 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from trackbridge.finetune.display import TrainingDisplay
-from trackbridge.finetune.engines.worker import show, train_in_worker
+from trackbridge.finetune.engines.worker import Message, show, train_in_worker
 from trackbridge.finetune.outcome import Outcome
 from trackbridge.finetune.plan import PlannedRun
 from trackbridge.settings import let_this_process_see_one_gpu
 from trackbridge.store.store import Store
+
+_END_TIMEOUT_S = 5.0
 
 
 @dataclass
@@ -38,6 +45,10 @@ class Processes:
 
     def outcomes(self, runs: Sequence[PlannedRun]) -> list[Outcome]:
         """Train the runs; their outcomes in the order given."""
+        with _sigterm_ends_the_study():
+            return self._outcomes(runs)
+
+    def _outcomes(self, runs: Sequence[PlannedRun]) -> list[Outcome]:
         waiting, free = deque(runs), deque(range(self._jobs))
         active: dict[Connection, _Job] = {}
         ended: dict[str, Outcome] = {}
@@ -53,9 +64,7 @@ class Processes:
                         ended[job.planned.name] = self._outcome(job)
                         free.append(job.slot)
         finally:
-            # after Ctrl-C, which reached them too: each ends its run before it ends
-            for job in active.values():
-                job.process.join()
+            _end([job.process for job in active.values()])
         return [ended[run.name] for run in runs]
 
     def _start(self, planned: PlannedRun, slot: int) -> tuple[Connection, _Job]:
@@ -91,7 +100,36 @@ def _work(planned: PlannedRun, root: Path, connection: Connection, slot: int, jo
 
     # the processors shared out; a config that names a number of threads has it all the same
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
-    train_in_worker(planned, root, connection.send)
+    train_in_worker(planned, root, partial(_send, connection))
+
+
+def _send(connection: Connection, message: Message) -> None:
+    # a study that was killed shows nothing any more, which is no reason to stop the training
+    with suppress(OSError):
+        connection.send(message)
+
+
+def _end(processes: Sequence[SpawnProcess]) -> None:
+    """End the workers, each of which ends its run before: by itself after Ctrl-C, which reached it too, or told to."""
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    for process in processes:
+        process.join(max(0, deadline - time.monotonic()))
+    for process in processes:
+        process.terminate()
+        process.join()
+
+
+@contextmanager
+def _sigterm_ends_the_study() -> Iterator[None]:
+    """SIGTERM unwinds this process as Ctrl-C does, instead of leaving its workers behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _death(exit_code: int | None) -> str:
