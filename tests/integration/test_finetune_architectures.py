@@ -22,7 +22,7 @@ from trackbridge.finetune.labels import Labels
 from trackbridge.finetune.metrics import scores_of
 from trackbridge.finetune.model import load_model
 
-ARCHITECTURES = ["bert", "gpt2", "llama", "t5", "bart"]
+ARCHITECTURES = ["bert", "gpt2", "llama", "t5", "bart", "xlnet"]
 TEXTS = ["a cat", "the dog sees a very good bird", "cat", "the man hears a person"]
 
 
