@@ -39,11 +39,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A text, with the line style it stands for in the charts, and a tone where it wants attention."""
+    """A text, with the line style it stands for in the charts, and a tone where it wants attention.
+
+    `shade`, from 0 to 9, is how dark a cell of a matrix is.
+    """
 
     text: str
     style: int | None = None
     tone: Literal["plain", "muted", "good", "bad", "busy", "changed"] = "plain"
+    shade: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
