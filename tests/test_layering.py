@@ -27,7 +27,8 @@ ALLOWED = {
     "report": {"errors", "events", "store", "comparison", "report"},
     "integrations": BASE | {"events", "journal", "run", "integrations"},
     "finetune": BASE | {"events", "journal", "run", "store", "comparison", "report", "integrations", "finetune"},
-    "cli": BASE | {"events", "store", "comparison", "report", "finetune", "relay", "cli"},
+    "web": {"errors", "events", "store", "comparison", "report", "web"},
+    "cli": BASE | {"events", "store", "comparison", "report", "finetune", "relay", "web", "cli"},
     "testing": BASE | {"events", "journal", "run", "store", "comparison", "adapters", "testing"},
 }
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib"}

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from trackbridge import __version__
-from trackbridge.cli import checking, comparing, delivering, finetune, following, listing, removing
+from trackbridge.cli import checking, comparing, delivering, finetune, following, listing, removing, viewing
 from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, READER_GONE, exit_code
 from trackbridge.errors import TrackbridgeError
 
@@ -34,6 +34,7 @@ app.command("finetune", rich_help_panel="Train")(finetune.finetune)
 app.command("ls", rich_help_panel="Look")(listing.list_runs)
 app.command("show", rich_help_panel="Look")(listing.show)
 app.command("tail", rich_help_panel="Look")(following.tail)
+app.command("ui", rich_help_panel="Look")(viewing.ui)
 app.command("diff", rich_help_panel="Compare")(comparing.diff)
 app.command("compare", rich_help_panel="Compare")(comparing.compare)
 app.command("sync", rich_help_panel="Deliver")(delivering.sync)

@@ -1,0 +1,134 @@
+"""Roots for the page to show, its server, and what every page must not do: ask another machine, or complain."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+import trackbridge as tb
+from trackbridge.events.models import ConfigLogged, RunFinished, RunStarted, SeedsLogged
+from trackbridge.store.store import open_store
+from trackbridge.testing.journals import ToldJournal
+from trackbridge.web.app import create_app
+from trackbridge.web.guard import Access
+from trackbridge.web.serving import listening_socket
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+# Without these Chromium looks for its maker's servers at every start; a test machine may have no sandbox to offer.
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>\x1b[2J\u202e../../etc/passwd'
+
+
+def told_run(
+    root: Path, name: str, *, number: int = 0, lr: float = 2e-5, layers: int = 0, seed: int = 0, n_steps: int = 40,
+    every: int = 10, group: str = "study", status: Any = "finished", width: int = 0,
+) -> str:  # fmt: skip
+    """A run told straight into a journal: losses at every step, a score every few, its level set by the config."""
+    random_ = random.Random(f"{lr}{layers}{seed}")
+    journal = ToldJournal(f"writer {name} {number}", run=f"run {name} {number}", started_s=float(number))
+    journal.tell(RunStarted, name=name, project="cola", group=group)
+    extra = {f"key_{index}": index for index in range(width)}
+    journal.tell(ConfigLogged, scope="script", config={"lr": lr, "reinit_layers": layers, "optimizer": "adamw", **extra})
+    journal.tell(SeedsLogged, init=1, data=2, dropout=seed)
+    level = 0.5 + 0.02 * layers - abs(math.log10(lr / 2e-5)) * 0.1 + random_.gauss(0, 0.02)
+    for step in range(1, n_steps + 1):
+        metrics = {"train/loss": 2 / (1 + step / 8) + random_.gauss(0, 0.05) + 0.3}
+        if step % every == 0:
+            metrics["eval/mcc"] = level * (1 - math.exp(-3 * step / n_steps)) + random_.gauss(0, 0.006)
+        journal.log(step, metrics, epoch=step / 20)
+    if status:
+        journal.tell(RunFinished, status=status)
+    journal.write(root, "cola")
+    return journal.run_id
+
+
+def told_study(root: Path, *, n_seeds: int = 4, n_steps: int = 40) -> list[str]:
+    """Two learning rates with 0 and 2 layers re-initialised, some seeds each; the runs' ids, the oldest first."""
+    variants = [(lr, layers) for lr in (2e-5, 1e-4) for layers in (0, 2)]
+    return [
+        told_run(root, f"lr{lr:g}-re{layers}-s{seed}", number=place * n_seeds + seed, lr=lr, layers=layers, seed=seed, n_steps=n_steps)
+        for place, (lr, layers) in enumerate(variants)
+        for seed in range(n_seeds)
+    ]  # fmt: skip
+
+
+def full_run(root: Path, name: str = "with everything") -> str:
+    """A run with pictures, tables, histograms, texts, checkpoints and an error."""
+    checkpoint = root.parent / "checkpoint-20"
+    checkpoint.mkdir(exist_ok=True)
+    (checkpoint / "model.bin").write_bytes(b"weights")
+    run = tb.start_run("cola", name=name, root=root, config={"lr": 1e-5, "tokenizer": {"do_lower_case": True}})
+    run.log_seeds(tb.Seeds(init=1, data=2, dropout=3))
+    for step in (10, 20, 30):
+        right = 40 + step
+        rows = [["acceptable", right, 80 - right], ["unacceptable", 30 - step // 2, 50 + step]]
+        matrix = tb.Table(["truth", "acceptable", "unacceptable"], rows, caption=f"confusion at step {step}")
+        run.log({"train/loss": 3 / step, "eval/mcc": step / 60, "eval/confusion": matrix}, step=step)
+        texts = tb.Table(["sentence", "label", "score"], [["The cat sat.", "acceptable", 0.97], ["Cat the sat.", "not", 0.12]])
+        run.log({"eval/predictions": texts, "weights": tb.Histogram([math.sin(i) for i in range(500)])}, step=step)
+        picture = tb.Image([[(x * y % 255) / 255 for x in range(64)] for y in range(48)], caption="attention")
+        run.log({"attention": picture, "sample": tb.Text(f"A sentence at step {step}.")}, step=step)
+    run.log_checkpoint(checkpoint, step=20, metrics={"eval/mcc": 0.33})
+    run.log_summary({"judged_by": "eval/mcc", "best": 0.5})
+    run.finish("failed")
+    return run.run_id
+
+
+@contextmanager
+def serving(root: Path, token: str | None = None) -> Iterator[Access]:
+    """The page's server on a free port of loopback, for as long as the block lasts."""
+    listening = listening_socket("127.0.0.1", 0)
+    access = Access("127.0.0.1", listening.getsockname()[1], token)
+    config = uvicorn.Config(
+        create_app(open_store(root), access), log_level="error", timeout_graceful_shutdown=0, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        yield access
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listening.close()
+
+
+@dataclass
+class Watched:
+    """What a page did besides showing itself."""
+
+    complaints: list[str] = field(default_factory=list)
+    asked_elsewhere: list[str] = field(default_factory=list)
+
+
+def watch(page: Page, home: str) -> Watched:
+    """Notes every message on the page's console, every error, and every request to another place."""
+    seen = Watched()
+    page.on("console", lambda message: seen.complaints.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(home) else seen.asked_elsewhere.append(request.url))
+    return seen
+
+
+def settle(page: Page) -> None:
+    """Waits until the page has what it asked for."""
+    page.wait_for_selector("#table[aria-busy=false]")
+    page.wait_for_function("!document.querySelector('[aria-busy=true]')")
+
+
+def names(page: Page, selector: str = "#table tbody th.name a") -> Sequence[str]:
+    """The names of the runs in the table, from the top."""
+    return page.locator(selector).all_inner_texts()
