@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import uvicorn
 
@@ -41,7 +43,9 @@ def told_run(
     journal = ToldJournal(f"writer {name} {number}", run=f"run {name} {number}", started_s=float(number))
     journal.tell(RunStarted, name=name, project="cola", group=group)
     extra = {f"key_{index}": index for index in range(width)}
-    journal.tell(ConfigLogged, scope="script", config={"lr": lr, "reinit_layers": layers, "optimizer": "adamw", **extra})
+    journal.tell(
+        ConfigLogged, scope="script", config={"lr": lr, "reinit_layers": layers, "optimizer": "adamw", **extra}
+    )
     journal.tell(SeedsLogged, init=1, data=2, dropout=seed)
     level = 0.5 + 0.02 * layers - abs(math.log10(lr / 2e-5)) * 0.1 + random_.gauss(0, 0.02)
     for step in range(1, n_steps + 1):
@@ -77,7 +81,9 @@ def full_run(root: Path, name: str = "with everything") -> str:
         rows = [["acceptable", right, 80 - right], ["unacceptable", 30 - step // 2, 50 + step]]
         matrix = tb.Table(["truth", "acceptable", "unacceptable"], rows, caption=f"confusion at step {step}")
         run.log({"train/loss": 3 / step, "eval/mcc": step / 60, "eval/confusion": matrix}, step=step)
-        texts = tb.Table(["sentence", "label", "score"], [["The cat sat.", "acceptable", 0.97], ["Cat the sat.", "not", 0.12]])
+        texts = tb.Table(
+            ["sentence", "label", "score"], [["The cat sat.", "acceptable", 0.97], ["Cat the sat.", "not", 0.12]]
+        )
         run.log({"eval/predictions": texts, "weights": tb.Histogram([math.sin(i) for i in range(500)])}, step=step)
         picture = tb.Image([[(x * y % 255) / 255 for x in range(64)] for y in range(48)], caption="attention")
         run.log({"attention": picture, "sample": tb.Text(f"A sentence at step {step}.")}, step=step)
@@ -117,18 +123,36 @@ class Watched:
 def watch(page: Page, home: str) -> Watched:
     """Notes every message on the page's console, every error, and every request to another place."""
     seen = Watched()
-    page.on("console", lambda message: seen.complaints.append(message.text) if message.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda message: seen.complaints.append(message.text) if message.type in ("error", "warning") else None,
+    )
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith(home) else seen.asked_elsewhere.append(request.url))
+    page.on(
+        "request", lambda request: None if request.url.startswith(home) else seen.asked_elsewhere.append(request.url)
+    )
     return seen
 
 
 def settle(page: Page) -> None:
     """Waits until the page has what it asked for."""
-    page.wait_for_selector("#table[aria-busy=false]")
-    page.wait_for_function("!document.querySelector('[aria-busy=true]')")
+    from playwright.sync_api import expect
+
+    if page.locator("#table").count():
+        expect(page.locator("#table[aria-busy=false]")).to_have_count(1)
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
 
 
-def names(page: Page, selector: str = "#table tbody th.name a") -> Sequence[str]:
+def names(page: Page) -> Sequence[str]:
     """The names of the runs in the table, from the top."""
-    return page.locator(selector).all_inner_texts()
+    return page.locator("#table tbody th.name a").all_inner_texts()
+
+
+def parameter(page: Page, name: str) -> str:
+    """A parameter of the page's address; empty where it has none."""
+    return dict(parse_qsl(urlsplit(page.url).query)).get(name, "")
+
+
+def re_parameter(name: str, value: str) -> re.Pattern[str]:
+    """Matches an address that has this parameter."""
+    return re.compile(f"[?&]{name}={re.escape(quote_plus(value))}(&|$)")

@@ -61,7 +61,7 @@ def create_app(store: Store, access: Access) -> Starlette:
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={TrackbridgeError: _told, 404: _no_page},
     )
-    app.state.catalogue = catalogue
+    app.state.catalogue, app.state.live = catalogue, live
     return app
 
 
@@ -129,7 +129,8 @@ def _static_files() -> dict[str, bytes]:
 async def _told(request: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, NotFoundError) else 400
     if request.url.path.startswith("/data/"):
-        return JSONResponse({"error": printable(str(error))}, status)
+        # A filter that is half typed is no failure, which a browser would note as an error on its console.
+        return JSONResponse({"error": printable(str(error))})
     return HTMLResponse(_error_page(printable(str(error))), status)
 
 

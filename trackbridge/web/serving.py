@@ -54,7 +54,7 @@ def serve(
     announce(access.url)
     if opens_browser:
         threading.Thread(target=webbrowser.open, args=(access.url,), daemon=True).start()
-    uvicorn.Server(config).run(sockets=[listening])
+    _ServerWithStreams(config).run(sockets=[listening])
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -32,7 +32,7 @@ export async function ask(place, path, query) {
   try {
     const response = await fetch(`${path}?${new URLSearchParams(query)}`, { signal: controller.signal });
     const answer = await response.json();
-    if (!response.ok) throw new Error(answer.error ?? response.statusText);
+    if (answer.error) throw new Error(answer.error);
     return answer;
   } catch (error) {
     if (error.name === "AbortError") return null;

@@ -1,0 +1,75 @@
+"""A real browser on real pages. Whatever a test does, its pages ask no other machine and complain of nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import page_kit as kit
+import pytest
+
+from trackbridge.web.guard import Access
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+Open: TypeAlias = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=kit.CHROMIUM_FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A server of sixteen runs, two learning rates by two depths with four seeds each, and one run with everything."""
+    root = tmp_path_factory.mktemp("study") / "runs"
+    root.mkdir()
+    kit.told_study(root, n_steps=200)
+    kit.full_run(root)
+    with kit.serving(root) as access:
+        yield access
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens a page of a server; at the end all opened ones must have kept to it, and been quiet."""
+    opened: list[tuple[Any, kit.Watched]] = []
+
+    def open_(access: Access, path: str = "/", **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        home = f"http://127.0.0.1:{access.port}"
+        seen = kit.watch(page, home)
+        opened.append((context, seen))
+        page.goto(home + path)
+        kit.settle(page)
+        return page
+
+    yield open_
+    for context, _ in opened:
+        context.close()
+    assert [seen.complaints for _, seen in opened] == [[] for _ in opened]
+    assert [seen.asked_elsewhere for _, seen in opened] == [[] for _ in opened]
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of the accessibility checker."""
+    source = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+    if not source.is_file():
+        pytest.skip(f"no axe-core: npm install --no-package-lock --prefix {source.parents[2]}")
+    return source.read_text(encoding="utf-8")
