@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from trackbridge.finetune.best import KeepLast, scores_at
