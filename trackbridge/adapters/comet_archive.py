@@ -27,6 +27,7 @@ from trackbridge.adapters.comet_messages import (
     Asset,
     Message,
     Other,
+    Output,
     Packages,
     Parameter,
     Point,
@@ -233,6 +234,10 @@ def _system(information: SystemInformation) -> Iterator[bytes]:
         yield _line("system_info", system_info={"key": key, "value": value})
 
 
+def _output(output: Output) -> Iterator[bytes]:
+    yield _line("standard_output", output=output.text, stderr=False, local_timestamp=output.at_ms)
+
+
 def _packages(packages: Packages) -> Iterator[bytes]:
     yield _line("installed_packages", installed_packages=packages.names)
 
@@ -243,4 +248,5 @@ _LINES: dict[type, Callable[[Any], Iterator[bytes]]] = {
     Other: _other,
     SystemInformation: _system,
     Packages: _packages,
+    Output: _output,
 }

@@ -44,6 +44,7 @@ from trackbridge.journal.paths import kept_folder
 from trackbridge.journal.sidecar import Sidecar, write_sidecar
 from trackbridge.run import files
 from trackbridge.run.companion import Companion
+from trackbridge.run.console import stop_recording
 from trackbridge.run.credentials import credentials
 from trackbridge.run.media import Media, as_media
 from trackbridge.run.nowhere import Journal, Nowhere
@@ -307,6 +308,7 @@ class Run:
         if self.is_closed:
             return
         self.is_closed = True
+        stop_recording(self.path)
         self._journal.end(
             RunFinished,
             status=status,
