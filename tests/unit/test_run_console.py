@@ -145,7 +145,7 @@ def test_whoever_wraps_the_stream_during_the_run_keeps_it(start: Callable[[], tb
     print("during", end="")
     run.finish()
     print("afterwards", end="")
-    del sys.stdout.write  # type: ignore[method-assign]  # as above
+    del sys.stdout.write
 
     assert "".join(theirs) == capsys.readouterr().out == "duringafterwards"
     assert console_text(run.path) == "during"
@@ -160,7 +160,7 @@ def test_a_stream_that_somebody_had_wrapped_is_given_back_so(start: Callable[[],
         print("quiet")
 
     assert sys.stdout.write is loud
-    del sys.stdout.write  # type: ignore[method-assign]  # as above
+    del sys.stdout.write
     assert capsys.readouterr().out == "QUIET\n"
     assert console_text(run.path) == "quiet"
 
