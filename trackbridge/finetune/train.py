@@ -15,11 +15,11 @@ from trackbridge.finetune.checkpoints import remove_checkpoints
 from trackbridge.finetune.config import HELD_OUT_FOLD, PipelineConfig
 from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.description import describe
-from trackbridge.finetune.halting import Pause
 from trackbridge.finetune.kept_weights import KeptWeights
 from trackbridge.finetune.labels import Labels, find_labels
 from trackbridge.finetune.metrics import scores_of
 from trackbridge.finetune.origins import Origin, Role, origins_wanted
+from trackbridge.finetune.pause import Pause
 from trackbridge.finetune.plan import Halt
 from trackbridge.finetune.preparation import prepare_examples, prepare_model
 from trackbridge.finetune.seeding import DropoutSeed, seeds_of
