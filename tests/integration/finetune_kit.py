@@ -6,7 +6,10 @@ import gc
 import hashlib
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -161,6 +164,13 @@ def studied(plan: Plan, root: Path, *, jobs: int = 1) -> tuple[list[Outcome], st
     console = Console(file=io.StringIO(), width=200)
     outcomes = run_study(plan, root=root, display=display_for(console, plan), jobs=jobs)
     return outcomes, console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO given above
+
+
+def launched(launcher: list[str], config: Path, *, root: Path) -> subprocess.CompletedProcess[str]:
+    """A study run to its end in the processes that a launcher starts, a module with its options."""
+    command = [sys.executable, "-m", *launcher, "-m", "trackbridge", "finetune", str(config), "--root", str(root)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True)
 
 
 def wait_for_checkpoints(project: Path, *, runs: int, step: int) -> list[Path]:
