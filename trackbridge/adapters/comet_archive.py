@@ -61,6 +61,7 @@ class Commit(msgspec.Struct, kw_only=True):
     comet_start_sourced: bool = True
     trackbridge_rows: int = 0
     trackbridge_message_bytes: int = 0
+    trackbridge_output_ms: int = -1
 
 
 class CometArchive:
@@ -179,6 +180,11 @@ class CometArchive:
             self._commit.tags = list(message.tags)
         elif isinstance(message, Asset):
             yield self._asset(message)
+        elif isinstance(message, Output):
+            # Lines are added to those that are there, and an end may be told again.
+            if message.at_ms != self._commit.trackbridge_output_ms:
+                yield _line("standard_output", output=message.text, stderr=False, local_timestamp=message.at_ms)
+            self._commit.trackbridge_output_ms = message.at_ms
         else:
             yield from _LINES[type(message)](message)
 
@@ -234,10 +240,6 @@ def _system(information: SystemInformation) -> Iterator[bytes]:
         yield _line("system_info", system_info={"key": key, "value": value})
 
 
-def _output(output: Output) -> Iterator[bytes]:
-    yield _line("standard_output", output=output.text, stderr=False, local_timestamp=output.at_ms)
-
-
 def _packages(packages: Packages) -> Iterator[bytes]:
     yield _line("installed_packages", installed_packages=packages.names)
 
@@ -248,5 +250,4 @@ _LINES: dict[type, Callable[[Any], Iterator[bytes]]] = {
     Other: _other,
     SystemInformation: _system,
     Packages: _packages,
-    Output: _output,
 }

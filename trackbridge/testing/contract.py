@@ -284,7 +284,10 @@ class AdapterContract(FilesContract):
         remote = bench.deliver(ending=None)
         before = bench.seen.console
 
-        bench.deliver(remote, ending=Ending("lost", None, "gone", STARTED_NS, console="\n".join(lines)))
+        ending = Ending("lost", None, "gone", STARTED_NS, console="\n".join(lines))
+        bench.deliver(remote, ending=ending)
+        # As a relay does that was killed before it noted the end.
+        bench.deliver(remote, ending=ending)
 
         shown = bench.seen.console
         assert before == ""
