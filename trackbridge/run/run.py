@@ -76,6 +76,10 @@ class Run:
         self._journal = journal
         self._names: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a spawned worker, which logs too; the run and its relays stay this process's to end."""
+        return {**self.__dict__, "companion": None}
+
     def log(self, metrics: Mapping[str, Any], *, step: int, epoch: float | None = None) -> None:
         """Record scalars and media at a step (optimizer updates completed).
 
