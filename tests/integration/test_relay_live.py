@@ -50,9 +50,9 @@ def test_finish_returns_when_everything_is_at_the_tracker(tmp_path: Path, caplog
 
 def test_a_run_that_is_delivered_can_be_sent_to_a_worker(tmp_path: Path) -> None:
     with tb.start_run("demo", root=tmp_path, to=["memory:offline"]) as run:
-        run.log({"a": 1.0}, step=1)
+        run.log({"train/loss": 1.0}, step=1)
         copy = pickle.loads(pickle.dumps(run))
-        copy.log({"b": 2.0}, step=2)
+        copy.log({"train/loss": 2.0}, step=2)
         copy.finish()
 
     assert steps_shown(run.path) == [1, 2]
