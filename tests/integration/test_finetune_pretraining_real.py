@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_kit import studied
+from study_kit import studied
 
 from trackbridge.finetune.blocks.text import LocalText
 from trackbridge.finetune.plan import make_plan

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from finetune_kit import TINY, launched, studied, wait_for_checkpoints
 from safetensors.torch import load_file
+from study_kit import TINY, launched, studied, wait_for_checkpoints
 
 from trackbridge.cli.showing import print_run
 from trackbridge.errors import PipelineConfigError

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from finetune_kit import TINY, launched, studied, write_learnable_data
+from finetune_kit import write_learnable_data
 from rich.console import Console
 from safetensors.torch import load_file
+from study_kit import TINY, launched, studied
 
 from trackbridge.finetune.data import load_corpus
 from trackbridge.finetune.display import display_for

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from finetune_kit import TINY, studied, wait_for_checkpoints
 from ray_two_nodes import STUDY
 from rich.console import Console
+from study_kit import TINY, studied, wait_for_checkpoints
 
 from trackbridge.errors import PipelineConfigError
 from trackbridge.finetune.display import display_for

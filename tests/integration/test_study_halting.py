@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_kit import studied, write_learnable_data
+from finetune_kit import write_learnable_data
+from study_kit import studied
 
 from trackbridge.comparison.comparison import compare
 from trackbridge.finetune.overrides import with_overrides
