@@ -8,7 +8,7 @@ different experiments. Hence the lists name whole keys, and a seed must also loo
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Hashable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from trackbridge.comparison.canonical import Path, dotted, flatten
@@ -73,6 +73,25 @@ def causes(run: RunRecord) -> dict[Path, Any]:
     leaves = flatten(run.config)
     found = {path: value for path, value in leaves.items() if key_role(path, value, leaves) == "config"}
     return found | {("data", name, "digest"): digest for name, digest in data_digests(run).items()}
+
+
+def replicate_mark(run: RunRecord) -> Hashable | None:
+    """What a run shares with the run of another setting that it can be paired with: its seeds and its fold.
+
+    The recorded seeds, else those in the config; None where there are neither.
+    """
+    recorded = (run.seeds.init, run.seeds.data, run.seeds.dropout, run.seeds.all)
+    leaves = flatten(run.config) if set(recorded) == {None} else {}
+    written = tuple((path, str(value)) for path, value in leaves.items() if _is_seed(path, value))
+    fold = fold_index(run)
+    return None if set(recorded) == {None} and not written and fold is None else (recorded, written, fold)
+
+
+def fold_index(run: RunRecord) -> int | None:
+    """Which fold of its data a run of a cross-validation holds out; None for any other run."""
+    folds = run.config.get("pipeline", {}).get("folds")
+    index = folds.get("index") if isinstance(folds, Mapping) else None
+    return index if isinstance(index, int) else None
 
 
 def data_digests(run: RunRecord) -> dict[str, str]:

@@ -179,7 +179,7 @@ def status_cell(run: RunRecord) -> Cell:
 
 
 def _leading_columns(metric: MetricComparison) -> list[Column]:
-    common = [Column(f"at step {metric.common_step}", "right", "useful")] if _is_unequal(metric) else []
+    common = [Column(f"at {metric.common.unit} {metric.common.number}", "right", "useful")] if _is_unequal(metric) else []
     return [
         Column(f"best {metric.name}", "right", "essential"),
         Column("at step", "right"),
@@ -196,8 +196,8 @@ def _leading_cells(metric: MetricComparison, run: RunRecord) -> list[Cell]:
 
 
 def _is_unequal(metric: MetricComparison) -> bool:
-    """True where the last common step is not the last one of every run, so that it has something to tell."""
-    return any(score.last.step != metric.common_step for score in metric.runs)
+    """True where the last common position is not the end of every run, so that it has something to tell."""
+    return any(score.common is None or score.common.step != score.last.step for score in metric.runs)
 
 
 def _shared_seeds(runs: Sequence[RunRecord]) -> tuple[Seeds, list[Seeds]]:
