@@ -11,7 +11,8 @@ import pytest
 
 from trackbridge.comparison import compare
 from trackbridge.comparison.align import group_curve, value_at
-from trackbridge.comparison.scores import Point, aggregate
+from trackbridge.comparison.run_scores import Point
+from trackbridge.comparison.scores import aggregate
 from trackbridge.errors import MisuseError, NotFoundError
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run, build_series

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.keys import fold_index
 from trackbridge.comparison.note import MAX_NAMED, Note, named_runs
-from trackbridge.comparison.scores import At, MetricComparison, is_halted
+from trackbridge.comparison.run_scores import At, is_halted
+from trackbridge.comparison.scores import MetricComparison
 from trackbridge.comparison.statistics.optimism import expected_maximum
 
 MANY_EVALUATIONS = 5

@@ -22,7 +22,8 @@ from trackbridge.comparison.judging import Pair, with_statistics, with_verdicts
 from trackbridge.comparison.metrics import chosen_metrics
 from trackbridge.comparison.note import Note
 from trackbridge.comparison.notes import notes_on
-from trackbridge.comparison.scores import At, MetricComparison, compare_metric
+from trackbridge.comparison.run_scores import At
+from trackbridge.comparison.scores import MetricComparison, compare_metric
 from trackbridge.comparison.verdict import PairVerdict
 from trackbridge.errors import MissingDependencyError, MisuseError, nearest
 from trackbridge.store.records import RunRecord

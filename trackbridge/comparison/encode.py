@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trackbridge.comparison.diff import MISSING, Difference, RunDiff
-from trackbridge.comparison.scores import MetricComparison, Point
+from trackbridge.comparison.run_scores import Point
+from trackbridge.comparison.scores import MetricComparison
 from trackbridge.comparison.verdict import PairVerdict
 
 if TYPE_CHECKING:

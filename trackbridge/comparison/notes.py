@@ -15,7 +15,8 @@ from trackbridge.comparison.diff import unique_names
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.keys import data_digests
 from trackbridge.comparison.note import MAX_NAMED, Note, named_runs
-from trackbridge.comparison.scores import At, MetricComparison, RunScore, aggregate, is_ended_by_rule
+from trackbridge.comparison.run_scores import At, RunScore, is_ended_by_rule
+from trackbridge.comparison.scores import MetricComparison, aggregate
 from trackbridge.store.records import RunRecord
 
 LENGTH_TOLERANCE = 0.10

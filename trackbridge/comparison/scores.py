@@ -1,5 +1,5 @@
 """
-Scores: what one metric says of each run (last, best, at the last common position) and of each replicate group.
+Scores: what one metric says of each run and of each replicate group.
 
 Every figure a view shows comes from here, so that a table, its JSON and its chart cannot disagree.
 """
@@ -10,56 +10,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, TypeAlias
 
-from trackbridge.comparison.align import Align, CommonPosition, held_at, positions
-from trackbridge.comparison.chance import chance_level
+from trackbridge.comparison.align import Align, CommonPosition
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.replicates import GroupStatistics
+from trackbridge.comparison.run_scores import At, RunScore, last_common, run_score
+from trackbridge.comparison.standing import with_standings
 from trackbridge.comparison.statistics.intervals import sample_of
 from trackbridge.comparison.verdict import PairVerdict, Verdict, overall_verdict
 from trackbridge.events.names import lower_is_better
-from trackbridge.store.records import MetricSummary, RunRecord
-
-At: TypeAlias = Literal["best", "last", "common"]
-"""Which value of a run is compared: at the step where the leading metric was best, the last, or at the last position
-that all runs reached."""
-
-Standing: TypeAlias = Literal["counts", "halted", "degenerate", "not finite", "no value"]
-"""Whether a run's score counts in its group's mean, or why it does not.
-
-`halted`: a study's rule paused it early, and it has not gone on. `degenerate`: it scores no better than a model that
-has learned nothing. `no value`: there is none at the position compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A value and the step it was logged at."""
-
-    value: float
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunScore:
-    """One metric of one run. `best` is None when no value was finite; `common` when it began too late.
-
-    `chosen` is the value at the step where the leading metric was best: the model one would keep. For the
-    leading metric it is `best`; for the others it is rarely their own best, which no one model reached.
-    """
-
-    run_id: str
-    n: int
-    n_nonfinite: int
-    last: Point
-    best: Point | None
-    common: Point | None
-    chosen: Point | None
-    standing: Standing = "counts"
-
-    def at(self, at: At) -> Point | None:
-        """The point that counts: of the model that the leading metric chose, the last one, or the common one."""
-        return {"best": self.chosen, "last": self.last, "common": self.common}[at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +78,11 @@ class MetricComparison:
 
     def run(self, run_id: str) -> RunScore | None:
         """The score of one run; None when it has no such metric."""
-        return self._by_run.get(run_id)
+        return self.by_run.get(run_id)
 
     @cached_property
-    def _by_run(self) -> dict[str, RunScore]:
+    def by_run(self) -> Mapping[str, RunScore]:
+        """The scores by run id."""
         return {score.run_id: score for score in self.runs}
 
 
@@ -158,84 +118,13 @@ def compare_metric(
         leading: the metric whose best step is where this one is read; this one itself when None.
     """
     having = [run for group in groups for run in group.runs if name in run.metrics]
-    common = _last_common(having, name, align)
-    scores = {run.run_id: _run_score(run, name, common, at, leading) for run in having}
+    common = last_common(having, name, align)
+    leaders = leading.by_run if leading else None
+    measured = {run.run_id: run_score(run, name, common, leaders) for run in having}
+    scores = {score.run_id: score for group in groups for score in with_standings(group, name, measured, at, leaders)}
     alone = [_over_group(group, scores, at) for group in groups]
     compared = tuple(_with_difference(index, alone, baseline_of.get(index)) for index in range(len(alone)))
     return MetricComparison(name, lower_is_better(name), common, tuple(scores.values()), compared)
-
-
-def best_point(summary: MetricSummary) -> Point | None:
-    """The best finite value of a metric and the first step it was reached at."""
-    if lower_is_better(summary.name):
-        value, step = summary.minimum, summary.minimum_step
-    else:
-        value, step = summary.maximum, summary.maximum_step
-    return None if value is None or step is None else Point(value, step)
-
-
-def is_halted(run: RunRecord) -> bool:
-    """Whether a study's rule paused the run early and it has not gone on: its score says little of its setting's."""
-    return run.summary.get("halted_at") is not None
-
-
-def is_ended_by_rule(run: RunRecord) -> bool:
-    """Whether a rule, of the study or of early stopping, ended the run before its last planned update."""
-    return is_halted(run) or run.summary.get("stopped_early_at") is not None
-
-
-def _last_common(having: Sequence[RunRecord], name: str, align: Align) -> CommonPosition:
-    # A halted run was stopped on purpose, and must not shorten the comparison of the others.
-    bounding = [run for run in having if not is_halted(run)] or having
-    return CommonPosition(align, min((_last_position(run, name, align) for run in bounding), default=0))
-
-
-def _last_position(run: RunRecord, name: str, align: Align) -> float:
-    # The summary answers for the end of a run, so the points need not be read.
-    return run.metrics[name].last_step if align == "step" else float(positions(run, run.series(name), align)[-1])
-
-
-def _run_score(run: RunRecord, name: str, common: CommonPosition, at: At, leading: MetricComparison | None) -> RunScore:
-    summary = run.metrics[name]
-    best = best_point(summary)
-    leader = leading.run(run.run_id) if leading else None
-    if leading is None:
-        chosen = best
-    else:
-        chosen = _point_at(run, name, CommonPosition("step", leader.best.step)) if leader and leader.best else None
-    score = RunScore(
-        run_id=run.run_id,
-        n=summary.n,
-        n_nonfinite=summary.n_nonfinite,
-        last=Point(summary.last, summary.last_step),
-        best=best,
-        common=_point_at(run, name, common),
-        chosen=chosen,
-    )
-    return replace(score, standing=_standing(run, name, score.at(at), leader))
-
-
-def _point_at(run: RunRecord, name: str, where: CommonPosition) -> Point | None:
-    summary = run.metrics[name]
-    if where.align == "step" and summary.last_step <= where.position:
-        return Point(summary.last, summary.last_step)
-    series = run.series(name)
-    held = held_at(series, positions(run, series, where.align), where.position)
-    return Point(*held) if held else None
-
-
-def _standing(run: RunRecord, name: str, point: Point | None, leader: RunScore | None) -> Standing:
-    if is_halted(run):
-        return "halted"
-    if point is None:
-        return "not finite" if run.metrics[name].n == run.metrics[name].n_nonfinite else "no value"
-    if not math.isfinite(point.value):
-        return "not finite"
-    level = chance_level(run, name)
-    # A model that learned nothing by the metric it is judged by has no loss or F1 worth a mean, either.
-    if (leader and leader.standing == "degenerate") or (level is not None and point.value <= level):
-        return "degenerate"
-    return "counts"
 
 
 def _over_group(group: ReplicateGroup, scores: Mapping[str, RunScore], at: At) -> GroupScore:

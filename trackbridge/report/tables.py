@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeAlias, get_args
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
 from trackbridge.comparison.groups import seeds_text
-from trackbridge.comparison.scores import At, GroupScore, MetricComparison, Point
+from trackbridge.comparison.run_scores import At, Point
+from trackbridge.comparison.scores import GroupScore, MetricComparison
 from trackbridge.report.text import counted, mean_text, number_text, value_text
 from trackbridge.store.records import RunRecord, Seeds
 
@@ -179,7 +180,9 @@ def status_cell(run: RunRecord) -> Cell:
 
 
 def _leading_columns(metric: MetricComparison) -> list[Column]:
-    common = [Column(f"at {metric.common.unit} {metric.common.number}", "right", "useful")] if _is_unequal(metric) else []
+    common = (
+        [Column(f"at {metric.common.unit} {metric.common.number}", "right", "useful")] if _is_unequal(metric) else []
+    )
     return [
         Column(f"best {metric.name}", "right", "essential"),
         Column("at step", "right"),
