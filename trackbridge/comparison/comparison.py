@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +18,18 @@ from typing import Any, TypeAlias, get_args
 from trackbridge.comparison.align import Align
 from trackbridge.comparison.diff import RunDiff, diff_runs, unique_names
 from trackbridge.comparison.encode import comparison_json, comparison_rows, verdict_rows
+from trackbridge.comparison.expected_best import ExpectedBest, expected_best
+from trackbridge.comparison.finding import Finding
+from trackbridge.comparison.findings import findings_on
 from trackbridge.comparison.groups import ReplicateGroup, groups_by, replicate_groups
+from trackbridge.comparison.importance import Importance, parameter_importance
 from trackbridge.comparison.judging import Pair, with_statistics, with_verdicts
 from trackbridge.comparison.metrics import chosen_metrics
 from trackbridge.comparison.note import Note
 from trackbridge.comparison.notes import notes_on
 from trackbridge.comparison.run_scores import At
 from trackbridge.comparison.scores import MetricComparison, compare_metric
+from trackbridge.comparison.seed_variance import SeedVariance, seed_variance
 from trackbridge.comparison.verdict import PairVerdict
 from trackbridge.errors import MissingDependencyError, MisuseError, nearest
 from trackbridge.store.records import RunRecord
@@ -57,6 +63,44 @@ class Comparison:
     def verdicts(self) -> tuple[PairVerdict, ...]:
         """The verdicts of all metrics, which are one family: the leading metric's first."""
         return tuple(verdict for metric in self.metrics.values() for verdict in metric.verdicts)
+
+    def findings(self, now_ns: int | None = None) -> tuple[Finding, ...]:
+        """What is wrong with the runs, or worth a look, the gravest first. Reads all of their curves.
+
+        With `now_ns`, nanoseconds since 1970, also which running runs have stalled.
+        """
+        return findings_on(self, now_ns)
+
+    def importance(self, metric: str | None = None) -> Importance:
+        """Which parameters a metric is associated with, by evidence; the leading metric when None."""
+        compared = self._metric(metric)
+        failed = {score.run_id for score in compared.runs if score.standing in ("degenerate", "not finite")}
+        counted = {run_id: score for group in compared.groups for run_id, score in group.counted.items()}
+        return parameter_importance(replicate_groups(self.runs), counted, failed)
+
+    def seed_variance(self, group: int = 0, metric: str | None = None) -> SeedVariance:
+        """Which of the three seeds moves a metric how far, among the runs of one group."""
+        return seed_variance(self.groups[group].runs, self._metric(metric).groups[group].counted)
+
+    def expected_best(self, group: int = 0, metric: str | None = None) -> ExpectedBest | None:
+        """The expected best of n runs of a group, failed ones among them; None where no run has a finite score."""
+        compared = self._metric(metric)
+        scored = [
+            (point.value, run.duration_s)
+            for run in self.groups[group].runs
+            if (score := compared.run(run.run_id)) and (point := score.at(self.at)) and math.isfinite(point.value)
+        ]
+        if not scored:
+            return None
+        scores, durations_s = zip(*scored, strict=True)
+        return expected_best(scores, lower_is_better=compared.lower_is_better, durations_s=durations_s)
+
+    def _metric(self, name: str | None) -> MetricComparison:
+        """The metric of this name, or the leading one."""
+        wanted = next(iter(self.metrics), "") if name is None else name
+        if wanted not in self.metrics:
+            raise NotFoundError(f"this comparison has no metric {wanted!r}{nearest(wanted, self.metrics)}")
+        return self.metrics[wanted]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain JSON data; non-finite numbers are the strings "NaN", "Infinity", "-Infinity"."""

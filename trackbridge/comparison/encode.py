@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trackbridge.comparison.diff import MISSING, Difference, RunDiff
+from trackbridge.comparison.expected_best import ExpectedBest
+from trackbridge.comparison.importance import Importance
 from trackbridge.comparison.run_scores import Point
 from trackbridge.comparison.scores import MetricComparison
 from trackbridge.comparison.verdict import PairVerdict
@@ -46,6 +48,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             for index, group in enumerate(comparison.groups)
         ],
         "metrics": {name: _metric_json(metric) for name, metric in comparison.metrics.items()},
+        **(_leading_json(comparison) if comparison.metrics else {}),
+        "findings": [json_safe(dataclasses.asdict(one)) for one in comparison.findings()],
         "diff": diff_json(comparison.diff),
         "notes": [json_safe(dataclasses.asdict(note)) for note in comparison.notes],
     }
@@ -117,10 +121,53 @@ def json_safe(value: Any) -> Any:
     return value
 
 
+def _leading_json(comparison: Comparison) -> dict[str, Any]:
+    """Importance, seeds and the expected best, of the leading metric."""
+    indices = range(len(comparison.groups))
+    return {
+        "importance": _importance_json(comparison.importance()),
+        "seed_variance": [json_safe(dataclasses.asdict(comparison.seed_variance(index))) for index in indices],
+        "expected_best": [_expected_best_json(comparison.expected_best(index)) for index in indices],
+    }
+
+
+def _importance_json(importance: Importance) -> dict[str, Any]:
+    return {
+        "reason": importance.reason,
+        "settings": list(importance.settings),
+        "scores": json_safe(importance.scores),
+        "dropped": [dataclasses.asdict(one) for one in importance.dropped],
+        "parameters": [
+            {
+                "key": one.parameter.key,
+                "aliases": list(one.parameter.aliases),
+                "values": [_plain(value) for value in one.parameter.values],
+                "evidence": one.evidence,
+                "explained": one.explained,
+                "p": one.p,
+                "p_adjusted": one.p_adjusted,
+                "smallest_visible": one.smallest_visible,
+                "failing_p": one.failing_p,
+                "closest": list(one.closest) if one.closest else None,
+                "sentence": one.sentence,
+            }
+            for one in importance.parameters
+        ],
+    }
+
+
+def _expected_best_json(found: ExpectedBest | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    columns = {name: getattr(found, name).tolist() for name in ("n_runs", "best", "sd", "hours")}
+    return {name: json_safe(column) for name, column in columns.items()}
+
+
 def _metric_json(metric: MetricComparison) -> dict[str, Any]:
     return {
         "lower_is_better": metric.lower_is_better,
         "common": dataclasses.asdict(metric.common),
+        "seed_share": json_safe(dataclasses.asdict(metric.seed_share)) if metric.seed_share else None,
         "verdict": metric.verdict,
         "verdicts": [_verdict_json(verdict) for verdict in metric.verdicts],
         "runs": [

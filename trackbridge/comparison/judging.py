@@ -13,7 +13,7 @@ from trackbridge.comparison.replicates import group_statistics
 from trackbridge.comparison.scores import MetricComparison
 from trackbridge.comparison.statistics.intervals import Interval
 from trackbridge.comparison.statistics.multiplicity import holm
-from trackbridge.comparison.statistics.noise import pooled_noise
+from trackbridge.comparison.statistics.noise import pooled_noise, seed_share
 from trackbridge.comparison.statistics.power import (
     ALPHA,
     paired_runs_needed,
@@ -27,7 +27,7 @@ Pair: TypeAlias = tuple[int, int]
 
 
 def with_statistics(metrics: Mapping[str, MetricComparison]) -> dict[str, MetricComparison]:
-    """The metrics with the statistics of each group."""
+    """The metrics with the statistics of each group, and of all groups together."""
     return {
         name: replace(
             metric,
@@ -35,6 +35,7 @@ def with_statistics(metrics: Mapping[str, MetricComparison]) -> dict[str, Metric
                 replace(group, statistics=group_statistics(tuple(group.counted.values()), group.n_degenerate))
                 for group in metric.groups
             ),
+            seed_share=seed_share([tuple(group.counted.values()) for group in metric.groups]),
         )
         for name, metric in metrics.items()
     }

@@ -74,10 +74,11 @@ def last_common(having: Sequence[RunRecord], name: str, align: Align) -> CommonP
     """The last position that all these runs reached in a metric; 0 for no runs."""
     # A halted run was stopped on purpose, and must not shorten the comparison of the others.
     bounding = [run for run in having if not is_halted(run)] or having
-    return CommonPosition(align, min((_last_position(run, name, align) for run in bounding), default=0))
+    return CommonPosition(align, min((last_position(run, name, align) for run in bounding), default=0))
 
 
-def _last_position(run: RunRecord, name: str, align: Align) -> float:
+def last_position(run: RunRecord, name: str, align: Align) -> float:
+    """How far a run came in a metric: its last step, epoch, second or sample."""
     # The summary answers for the end of a run, so the points need not be read.
     return run.metrics[name].last_step if align == "step" else float(positions(run, run.series(name), align)[-1])
 

@@ -17,6 +17,7 @@ from trackbridge.comparison.replicates import GroupStatistics
 from trackbridge.comparison.run_scores import At, RunScore, last_common, run_score
 from trackbridge.comparison.standing import with_standings
 from trackbridge.comparison.statistics.intervals import sample_of
+from trackbridge.comparison.statistics.noise import SeedShare
 from trackbridge.comparison.verdict import PairVerdict, Verdict, overall_verdict
 from trackbridge.events.names import lower_is_better
 
@@ -58,6 +59,7 @@ class MetricComparison:
     """One metric across all runs that have it. `common` is the last position that all of these reached.
 
     `groups` are in the order of the comparison's groups. `verdicts` has one for each pair of groups that is shown.
+    `seed_share` is how much of the variance seeds explain, beside the settings; None where that cannot be told.
     """
 
     name: str
@@ -66,6 +68,7 @@ class MetricComparison:
     runs: tuple[RunScore, ...]
     groups: tuple[GroupScore, ...]
     verdicts: tuple[PairVerdict, ...] = ()
+    seed_share: SeedShare | None = None
 
     @property
     def verdict(self) -> Verdict:
