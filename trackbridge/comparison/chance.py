@@ -22,6 +22,10 @@ _ACCURACIES = frozenset(("accuracy", "acc"))
 _AREAS = frozenset(("auc", "roc_auc", "auroc"))
 
 
+ROUNDING = 1e-6
+"""The same share of labels, computed in another order or in 32 bits, differs by less."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationFloor:
     """One standard error that a score has from the evaluation set's size alone, whatever the seeds."""
@@ -51,6 +55,11 @@ def chance_level(run: RunRecord, metric: str) -> float | None:
     if kind == "f1" and (share := _share_of_ones(data)) is not None:
         return 2 * share / (1 + share)
     return None
+
+
+def learned_nothing(score: float, level: float) -> bool:
+    """Whether a score is no better than chance; NaN is not better than anything."""
+    return not score > level + ROUNDING
 
 
 def evaluation_floor(run: RunRecord, metric: str, score: float) -> EvaluationFloor | None:

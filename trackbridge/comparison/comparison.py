@@ -31,7 +31,7 @@ from trackbridge.comparison.run_scores import At
 from trackbridge.comparison.scores import MetricComparison, compare_metric
 from trackbridge.comparison.seed_variance import SeedVariance, seed_variance
 from trackbridge.comparison.verdict import PairVerdict
-from trackbridge.errors import MissingDependencyError, MisuseError, nearest
+from trackbridge.errors import MissingDependencyError, MisuseError, NotFoundError, nearest
 from trackbridge.store.records import RunRecord
 
 Grouping: TypeAlias = Callable[[Sequence[RunRecord]], tuple[ReplicateGroup, ...]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trackbridge.comparison.chance import chance_level
+from trackbridge.comparison.chance import chance_level, learned_nothing
 from trackbridge.comparison.curve_findings import curve_findings
 from trackbridge.comparison.finding import Finding
 from trackbridge.comparison.run_scores import is_ended_by_rule, is_halted, last_position
@@ -59,7 +59,7 @@ def _degenerate(runs: Sequence[RunRecord], leading: MetricComparison, names: Map
     for run in runs:
         score, level = leading.run(run.run_id), chance_level(run, leading.name)
         # A run that was halted early had no time to learn.
-        if score is None or level is None or is_halted(run) or score.last.value > level:
+        if score is None or level is None or is_halted(run) or not learned_nothing(score.last.value, level):
             continue
         sentence = (
             f"{names[run.run_id]}: {leading.name} ends at {score.last.value:.4g}, where a model that has learned"
@@ -93,11 +93,13 @@ def _with_lengths(
     usual = median_low(lengths.values()) if lengths else 0.0
     unequal = {run.run_id for run in runs if _is_unequal(lengths.get(run.run_id, usual), usual)}
     jumps = {one.run_id: one for one in found if one.code == "late_jump"}
-    told = [one for one in found if not (one.code == "late_jump" and one.run_id in unequal and _is_after(one, leading))]
+    jointly = {run_id for run_id, jump in jumps.items() if run_id in unequal and _is_after(jump, leading)}
+    # That such a run stands apart from its replicates is the same news.
+    explained = [one for one in found if one.run_id in jointly and one.code in ("late_jump", "seed_outlier")]
+    told = [one for one in found if one not in explained]
     for run in (run for run in runs if run.run_id in unequal):
         length = _length_finding(run, lengths[run.run_id], usual, leading, names[run.run_id])
-        jump = jumps.get(run.run_id)
-        told.append(_joint(length, jump, leading) if jump and jump not in told else length)
+        told.append(_joint(length, jumps[run.run_id], leading) if run.run_id in jointly else length)
     return told
 
 

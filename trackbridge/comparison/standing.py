@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
-from trackbridge.comparison.chance import chance_level
+from trackbridge.comparison.chance import chance_level, learned_nothing
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.run_scores import At, RunScore, Standing, is_halted
 from trackbridge.store.records import RunRecord
@@ -49,7 +49,7 @@ def _alone(run: RunRecord, name: str, score: RunScore, at: At) -> Standing:
     if not math.isfinite(point.value):
         return "not finite"
     level = chance_level(run, name)
-    return "degenerate" if level is not None and point.value <= level else "counts"
+    return "degenerate" if level is not None and learned_nothing(point.value, level) else "counts"
 
 
 def _collapsed(runs: Sequence[RunRecord], name: str, scores: Mapping[str, RunScore]) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _collapsed(runs: Sequence[RunRecord], name: str, scores: Mapping[str, RunSco
 def _level_it_ended_at(run: RunRecord, name: str, scores: Mapping[str, RunScore]) -> float | None:
     level, last = chance_level(run, name), scores[run.run_id].last.value
     # A loss that became NaN at the end of a run learned nothing that lasted, either.
-    return level if level is not None and not last > level else None
+    return level if level is not None and learned_nothing(last, level) else None
 
 
 def _is_degenerate(score: RunScore | None) -> bool:
