@@ -77,10 +77,10 @@ def diverged(losses: Values) -> Signal | None:
 def never_learned(losses: Values) -> Signal | None:
     """A loss whose median over the last tenth is hardly below that over the first; the number is their ratio.
 
-    Hardly: by 5 %, or by what noise explains, but never by more than 15 %.
+    Hardly: by 5 %, or by what noise explains, but never by more than 15 %. One that fell and rose again is not meant.
     """
     tenth = len(losses) // N_BUCKETS
-    if tenth < 2:
+    if tenth < 2 or diverged(losses):
         return None
     first, last = float(np.median(losses[:tenth])), float(np.median(losses[-tenth:]))
     noise = NEVER_LEARNED_ERRORS * _MEDIAN_ERROR * _noise(losses) * np.sqrt(2 / tenth)
