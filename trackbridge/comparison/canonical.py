@@ -16,6 +16,7 @@ Path: TypeAlias = tuple[str, ...]
 
 MAX_NUMBER_CHARS = 100
 
+_PLAIN = frozenset((str, int, float, bool, type(None), list))
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _WORDS: dict[str, Hashable] = {
     "true": ("bool", True),
@@ -35,9 +36,12 @@ def flatten(config: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
     leaves: dict[Path, Any] = {}
     for key, value in config.items():
         path = (*prefix, str(key))
-        if isinstance(value, Mapping) and value:
+        # Most leaves are plain, and asking those whether they are a Mapping takes longer than all the rest.
+        if type(value) in _PLAIN or not isinstance(value, Mapping):
+            leaves[path] = value
+        elif value:
             leaves.update(flatten(value, path))
-        elif prefix or not isinstance(value, Mapping):
+        elif prefix:
             leaves[path] = value
     return leaves
 

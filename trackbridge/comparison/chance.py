@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from trackbridge.store.records import RunRecord
@@ -93,6 +94,7 @@ def phi_error(phi: float, share: float, n: int) -> float:
     return math.sqrt(max(0.0, variance) / n)
 
 
+@lru_cache(maxsize=1024)
 def _kind(metric: str) -> str:
     # Whole names only: balanced accuracy and macro F1 have another chance level.
     return re.sub(r"^(?:eval|test|dev|val)_", "", metric.lower().rpartition("/")[2])

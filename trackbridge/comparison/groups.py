@@ -54,9 +54,12 @@ def replicate_groups(runs: Sequence[RunRecord]) -> tuple[ReplicateGroup, ...]:
     """
     members: dict[str, list[RunRecord]] = {}
     config_of: dict[str, dict[Path, Any]] = {}
+    digests: dict[Hashable, str] = {}
     for run in runs:
         config = causes(run)
-        key = _digest(config)
+        written = _as_written(config)
+        # A digest is slow to make, and replicates mostly have the same config to the letter.
+        key = digests.get(written) or digests.setdefault(written, _digest(config))
         members.setdefault(key, []).append(run)
         config_of.setdefault(key, config)
     keys = list(members)
@@ -125,6 +128,14 @@ def short_value(value: Any) -> str:
         # Arithmetic leaves values such as 6.000000000000001e-05, of which nobody wants to read the end.
         text = f"{value:.6g}"
     return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"
+
+
+def _as_written(config: Mapping[Path, Any]) -> Hashable:
+    """Equal only for configs of the same keys, values and types."""
+    return tuple(
+        (path, type(value), value if isinstance(value, (str, int, float)) or value is None else repr(value))
+        for path, value in config.items()
+    )
 
 
 def _digest(config: Mapping[Path, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Hashable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from trackbridge.comparison.canonical import Path, dotted, flatten
@@ -59,7 +60,7 @@ def key_role(path: Path, value: Any, known: Container[Path] = ()) -> KeyRole:
     """
     if _is_seed(path, value) or path == _FOLD:
         return "seed"
-    if path[-1] in _VOLATILE_KEYS or any(path[: len(prefix)] == prefix for prefix in _VOLATILE_PATHS):
+    if _is_named_volatile(path):
         return "volatile"
     if path[-1] in _LOCATIONS and (*path[:-1], "sha256") in known:
         return "volatile"
@@ -109,10 +110,22 @@ def _describes_data(path: Path) -> bool:
     return path[0] == "data" and path[-1] != "sha256"
 
 
+# A thousand runs have the same hundred keys: what follows from a name alone is worked out once.
+@lru_cache(maxsize=16_384)
+def _is_named_volatile(path: Path) -> bool:
+    return path[-1] in _VOLATILE_KEYS or any(path[: len(prefix)] == prefix for prefix in _VOLATILE_PATHS)
+
+
+@lru_cache(maxsize=16_384)
+def _is_named_seed(path: Path) -> bool:
+    return bool(_SEED_KEY.search(path[-1])) or "seeds" in path
+
+
 def _is_seed(path: Path, value: Any) -> bool:
-    named = bool(_SEED_KEY.search(path[-1])) or "seeds" in path
+    if not _is_named_seed(path):
+        return False
     numbers = value if isinstance(value, (list, tuple)) else [value]
-    return named and all(number is None or type(number) is int or _is_digits(number) for number in numbers)
+    return all(number is None or type(number) is int or _is_digits(number) for number in numbers)
 
 
 def _is_digits(value: Any) -> bool:

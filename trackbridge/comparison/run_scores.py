@@ -111,8 +111,12 @@ def run_score(run: RunRecord, name: str, common: CommonPosition, leading: Mappin
 
 def _point_at(run: RunRecord, name: str, where: CommonPosition) -> Point | None:
     summary = run.metrics[name]
+    # Three points stand in the summary; for any other, the series has to be read.
     if where.align == "step" and summary.last_step <= where.position:
         return Point(summary.last, summary.last_step)
+    for value, step in ((summary.maximum, summary.maximum_step), (summary.minimum, summary.minimum_step)):
+        if value is not None and step == where.position and where.align == "step":
+            return Point(value, step)
     series = run.series(name)
     held = held_at(series, positions(run, series, where.align), where.position)
     return Point(*held) if held else None
