@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import FrozenInstanceError
 
 import pytest
 from scipy import stats
@@ -283,6 +284,17 @@ def test_verdicts_are_plain_data_and_rows() -> None:
     assert told["metrics"]["eval/mcc"]["verdicts"][0]["sentence"] == rows[0]["sentence"]
     assert rows[0]["verdict"] == "better"
     assert "is better than setting=b" in comparison._repr_html_()
+
+
+def test_a_comparison_cannot_be_changed() -> None:
+    comparison = compare([*runs("b", B), *runs("a", A)])
+
+    with pytest.raises(TypeError):
+        comparison.metrics["eval/mcc"] = None  # type: ignore[index]
+    with pytest.raises(TypeError):
+        comparison.metrics["eval/mcc"].groups[0].counted["x"] = 1.0  # type: ignore[index]
+    with pytest.raises(FrozenInstanceError):
+        comparison.verdicts[0].verdict = "worse"  # type: ignore[misc]
 
 
 def test_an_unknown_axis_is_misuse() -> None:

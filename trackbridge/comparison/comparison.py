@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, TypeAlias, get_args
 
 from trackbridge.comparison.align import Align
@@ -174,12 +175,12 @@ def compare(
         runs=everyone,
         names=tuple(unique_names(everyone)),
         groups=groups,
-        metrics=judged,
+        metrics=MappingProxyType(judged),
         diff=diff_runs(everyone),
         notes=notes_on(groups, list(judged.values()), at, lacking=lacking),
         at=at,
         align=align,
-        baselines=baselines,
+        baselines=MappingProxyType(baselines),
     )
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 
 from trackbridge.comparison.align import Align, CommonPosition
 from trackbridge.comparison.groups import ReplicateGroup
@@ -140,7 +141,7 @@ def _over_group(group: ReplicateGroup, scores: Mapping[str, RunScore], at: At) -
         n_runs=len(group.runs),
         scores=aggregate(counted.values()),
         mixed=aggregate([*counted.values(), *(points[run_id] for run_id in degenerate)]),
-        counted=counted,
+        counted=MappingProxyType(counted),
         n_degenerate=len(degenerate),
         n_halted=sum(one.standing == "halted" for one in members),
     )
