@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +30,7 @@ from trackbridge.comparison.notes import notes_on
 from trackbridge.comparison.run_scores import At
 from trackbridge.comparison.scores import MetricComparison, compare_metric
 from trackbridge.comparison.seed_variance import SeedVariance, seed_variance
+from trackbridge.comparison.statistics.intervals import is_usable
 from trackbridge.comparison.verdict import PairVerdict
 from trackbridge.errors import MissingDependencyError, MisuseError, NotFoundError, nearest
 from trackbridge.store.records import RunRecord
@@ -89,7 +89,7 @@ class Comparison:
         scored = [
             (point.value, run.duration_s)
             for run in self.groups[group].runs
-            if (score := compared.run(run.run_id)) and (point := score.at(self.at)) and math.isfinite(point.value)
+            if (score := compared.run(run.run_id)) and (point := score.at(self.at)) and is_usable(point.value)
         ]
         if not scored:
             return None

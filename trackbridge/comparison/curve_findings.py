@@ -11,6 +11,7 @@ from trackbridge.comparison import detectors
 from trackbridge.comparison.detectors import Signal, Values
 from trackbridge.comparison.finding import Finding, FindingCode, Severity
 from trackbridge.comparison.metrics import is_evaluation_loss, is_training_loss
+from trackbridge.comparison.statistics.intervals import LARGEST
 from trackbridge.store.records import RunRecord, Series
 from trackbridge.store.series import pick
 
@@ -74,20 +75,20 @@ def curve_findings(run: RunRecord, name: str, judged_by: str | None) -> Iterator
         name: what sentences call it.
         judged_by: the score whose jumps and plateaus are of interest; None for none.
     """
-    finite = {metric: _finite(run.series(metric)) for metric in run.metrics}
+    usable = {metric: _usable(run.series(metric)) for metric in run.metrics}
     for metric, summary in run.metrics.items():
         if summary.n_nonfinite:
             yield _nonfinite(run, name, metric)
-    for metric, series in finite.items():
+    for metric, series in usable.items():
         if is_training_loss(metric):
             yield from _by_rules(_OF_TRAINING_LOSSES, run, name, series)
         if metric == judged_by:
             yield from _by_rules(_OF_THE_JUDGING_SCORE, run, name, series)
-    yield from _overfit(run, name, finite)
+    yield from _overfit(run, name, usable)
 
 
-def _finite(series: Series) -> Series:
-    return pick(series, np.isfinite(series.values))
+def _usable(series: Series) -> Series:
+    return pick(series, np.abs(series.values) < LARGEST)
 
 
 def _nonfinite(run: RunRecord, name: str, metric: str) -> Finding:
@@ -114,9 +115,9 @@ def _by_rules(rules: tuple[_Rule, ...], run: RunRecord, name: str, series: Serie
             )
 
 
-def _overfit(run: RunRecord, name: str, finite: Mapping[str, Series]) -> Iterator[Finding]:
-    training = next((series for metric, series in finite.items() if is_training_loss(metric)), None)
-    for metric, series in finite.items():
+def _overfit(run: RunRecord, name: str, usable: Mapping[str, Series]) -> Iterator[Finding]:
+    training = next((series for metric, series in usable.items() if is_training_loss(metric)), None)
+    for metric, series in usable.items():
         if training is None or not is_evaluation_loss(metric):
             continue
         signal = detectors.overfit(series.values, training.values)

@@ -11,7 +11,6 @@ from trackbridge.comparison.evidence import Evidence, matched, weigh
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.replicates import group_statistics
 from trackbridge.comparison.scores import MetricComparison
-from trackbridge.comparison.statistics.intervals import Interval
 from trackbridge.comparison.statistics.multiplicity import holm
 from trackbridge.comparison.statistics.noise import pooled_noise, seed_share
 from trackbridge.comparison.statistics.power import (
@@ -94,10 +93,8 @@ def _verdict(
         Side(index, metric.groups[index].label, scores, metric.groups[index].n_degenerate)
         for index, scores in zip(pair, evidence.scores, strict=True)
     )
-    interval = evidence.interval
-    verdict = _outcome(evidence, p_adjusted, interval, metric.lower_is_better)
+    verdict = _outcome(evidence, p_adjusted, metric.lower_is_better)
     alpha = ALPHA / max(1, n_family)
-    is_open = verdict == "cannot tell" and evidence.p is not None
     return PairVerdict(
         metric=metric.name,
         lower_is_better=metric.lower_is_better,
@@ -107,20 +104,21 @@ def _verdict(
         method=evidence.method,
         reason=evidence.reason,
         effect=evidence.effect,
-        interval=interval,
+        interval=evidence.interval,
         p=evidence.p,
         p_adjusted=p_adjusted,
         n_family=n_family,
         n_pairs=evidence.n_pairs,
         smallest_visible=evidence.error * visible_noncentrality(evidence.df, alpha) if evidence.error else None,
-        runs_more=_runs_more(evidence, alpha) if is_open else None,
+        runs_more=_runs_more(evidence, alpha) if verdict == "cannot tell" else None,
         seed_correlation=evidence.seed_correlation,
         noise=evidence.noise,
         floor=_floor(metric, groups[pair[1]], pair[1]),
     )
 
 
-def _outcome(evidence: Evidence, p_adjusted: float | None, interval: Interval | None, lower_is_better: bool) -> Verdict:
+def _outcome(evidence: Evidence, p_adjusted: float | None, lower_is_better: bool) -> Verdict:
+    interval = evidence.interval
     if evidence.is_identical:
         return "identical"
     # Sign flips and the t interval may disagree at few seeds; a claim that its own interval denies is none.
@@ -130,7 +128,7 @@ def _outcome(evidence: Evidence, p_adjusted: float | None, interval: Interval | 
 
 
 def _runs_more(evidence: Evidence, alpha: float) -> int | None:
-    if evidence.effect is None or evidence.sd == 0:
+    if evidence.effect is None or evidence.p is None or evidence.sd == 0:
         return None
     effect, n_now = evidence.effect / evidence.sd, min(map(len, evidence.scores))
     needed = paired_runs_needed(effect, alpha) if evidence.n_pairs else unpaired_runs_needed(effect, alpha)

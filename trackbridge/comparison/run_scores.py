@@ -18,7 +18,8 @@ Standing: TypeAlias = Literal["counts", "halted", "degenerate", "not finite", "n
 """Whether a run's score counts in its group's mean, or why it does not.
 
 `halted`: a study's rule paused it early, and it has not gone on. `degenerate`: it scores no better than a model that
-has learned nothing. `no value`: there is none at the position compared."""
+has learned nothing. `not finite`: it is NaN, infinite, or as good as that. `no value`: there is none at the position
+compared."""
 
 
 @dataclass(frozen=True, slots=True)

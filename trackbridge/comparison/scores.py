@@ -6,7 +6,6 @@ Every figure a view shows comes from here, so that a table, its JSON and its cha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +16,7 @@ from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.replicates import GroupStatistics
 from trackbridge.comparison.run_scores import At, RunScore, last_common, run_score
 from trackbridge.comparison.standing import with_standings
-from trackbridge.comparison.statistics.intervals import sample_of
+from trackbridge.comparison.statistics.intervals import is_usable, sample_of
 from trackbridge.comparison.statistics.noise import SeedShare
 from trackbridge.comparison.verdict import PairVerdict, Verdict, overall_verdict
 from trackbridge.events.names import lower_is_better
@@ -91,15 +90,15 @@ class MetricComparison:
 
 
 def aggregate(values: Iterable[float]) -> Aggregate:
-    """Mean, sample sd and range of the finite values; ties count as often as they occur.
+    """Mean, sample sd and range of the usable values, neither NaN nor infinite; ties count as often as they occur.
 
     Dropping equal values, as aim's aggregateGroupData.ts does, hides several failed runs behind one.
     """
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
+    usable = [value for value in values if is_usable(value)]
+    if not usable:
         return Aggregate(0, None, None, None, None)
-    sample = sample_of(finite)
-    return Aggregate(sample.n, sample.mean, sample.sd if sample.n > 1 else None, min(finite), max(finite))
+    sample = sample_of(usable)
+    return Aggregate(sample.n, sample.mean, sample.sd if sample.n > 1 else None, min(usable), max(usable))
 
 
 def compare_metric(

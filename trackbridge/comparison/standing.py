@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -10,6 +9,7 @@ from statistics import median
 from trackbridge.comparison.chance import chance_level, learned_nothing
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.run_scores import At, RunScore, Standing, is_halted
+from trackbridge.comparison.statistics.intervals import is_usable
 from trackbridge.store.records import RunRecord
 
 
@@ -46,7 +46,7 @@ def _alone(run: RunRecord, name: str, score: RunScore, at: At) -> Standing:
     point = score.at(at)
     if point is None:
         return "not finite" if score.n == score.n_nonfinite else "no value"
-    if not math.isfinite(point.value):
+    if not is_usable(point.value):
         return "not finite"
     level = chance_level(run, name)
     return "degenerate" if level is not None and learned_nothing(point.value, level) else "counts"

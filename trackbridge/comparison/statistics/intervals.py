@@ -16,6 +16,9 @@ from trackbridge.comparison.statistics.distributions import t_quantile
 
 LEVEL = 0.95
 
+LARGEST = 1e150
+"""A number beyond this is as good as infinite: its square is no float any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -38,14 +41,19 @@ class Sample:
     sd: float
 
 
+def is_usable(value: float) -> bool:
+    """Whether a number can be averaged: it is neither NaN nor infinite, nor as good as that."""
+    return abs(value) < LARGEST
+
+
 def sample_of(values: Sequence[float]) -> Sample:
-    """Size, mean and sample sd of one or more finite numbers.
+    """Size, mean and sample sd of one or more usable numbers.
 
     A spread that is nothing but the rounding of a sum is no spread: it becomes 0.
     """
     n = len(values)
     mean = math.fsum(values) / n
-    # The squares of a diverged perplexity pass what a float holds; `hypot` scales them.
+    # `hypot` scales: the squares of very small differences would vanish.
     sd = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1) if n > 1 else 0.0
     return Sample(n, mean, sd if sd > 1e-12 * max(map(abs, values)) else 0.0)
 
