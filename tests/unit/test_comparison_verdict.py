@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -204,6 +205,32 @@ def test_each_group_is_judged_against_its_baseline_only() -> None:
         ("setting=b", "baseline: setting=b", "worse"),
     ]
     assert comparison.metrics["eval/mcc"].verdict == "worse"
+
+
+@pytest.mark.parametrize("first_seed", [0, 100], ids=["same seeds", "other seeds"])
+def test_equal_settings_are_told_apart_in_one_of_twenty_cases(first_seed: int) -> None:
+    """`tests/benchmarks/verdict_error_rates.py` measures this with thousands of draws."""
+    generator = np.random.default_rng(0)
+
+    def scores() -> list[float]:
+        return [float(score) for score in generator.normal(0.6, 0.02, 5)]
+
+    wrong = [judged(runs("a", scores()), runs("b", scores(), first_seed=first_seed)).verdict for _ in range(200)]
+
+    assert 200 - wrong.count("cannot tell") <= 20
+
+
+def test_a_family_of_comparisons_claims_falsely_in_one_of_twenty_cases() -> None:
+    generator = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(100):
+        groups = [
+            runs(name, generator.normal(0.6, 0.02, 5).tolist(), first_seed=10 * k) for k, name in enumerate("abcd")
+        ]
+        told = compare([run for group in groups for run in group]).verdicts
+        wrong += any(one.verdict != "cannot tell" for one in told)
+
+    assert wrong <= 11
 
 
 def test_more_than_six_groups_without_a_baseline_are_not_judged_but_told_how() -> None:
