@@ -313,6 +313,20 @@ def test_verdicts_are_plain_data_and_rows() -> None:
     assert "is better than setting=b" in comparison._repr_html_()
 
 
+def test_runs_that_learned_nothing_are_left_out_and_told_beside_the_verdict() -> None:
+    verdict = judged(runs("b", B), runs("a", [*A[:5], 0.0, 0.0, -0.01]))
+
+    assert (verdict.verdict, verdict.n_pairs) == ("better", 5)
+    assert verdict.sentence.endswith("; left out, since they learned nothing: 3 of 8 runs of setting=a")
+
+
+def test_pairs_are_those_in_which_both_runs_learned() -> None:
+    verdict = judged(runs("b", [0.0, *B[1:]]), runs("a", [*A[:7], 0.0]))
+
+    assert (verdict.n_pairs, verdict.method) == (6, "paired sign flips")
+    assert "1 of 8 runs of setting=a and 1 of 8 runs of setting=b" in verdict.sentence
+
+
 def test_a_comparison_cannot_be_changed() -> None:
     comparison = compare([*runs("b", B), *runs("a", A)])
 

@@ -10,7 +10,7 @@ from trackbridge.comparison.chance import EvaluationFloor, evaluation_floor
 from trackbridge.comparison.evidence import Evidence, matched, weigh
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.replicates import group_statistics
-from trackbridge.comparison.scores import MetricComparison
+from trackbridge.comparison.scores import GroupScore, MetricComparison
 from trackbridge.comparison.statistics.multiplicity import holm
 from trackbridge.comparison.statistics.noise import pooled_noise, seed_share
 from trackbridge.comparison.statistics.power import (
@@ -90,8 +90,7 @@ def _verdict(
     n_family: int,
 ) -> PairVerdict:
     one, other = (
-        Side(index, metric.groups[index].label, scores, metric.groups[index].n_degenerate)
-        for index, scores in zip(pair, evidence.scores, strict=True)
+        _side(metric.groups[index], index, scores) for index, scores in zip(pair, evidence.scores, strict=True)
     )
     verdict = _outcome(evidence, p_adjusted, metric.lower_is_better)
     alpha = ALPHA / max(1, n_family)
@@ -115,6 +114,10 @@ def _verdict(
         noise=evidence.noise,
         floor=_floor(metric, groups[pair[1]], pair[1]),
     )
+
+
+def _side(group: GroupScore, index: int, scores: tuple[float, ...]) -> Side:
+    return Side(index, group.label, scores, len(group.counted) + group.n_degenerate, group.n_degenerate)
 
 
 def _outcome(evidence: Evidence, p_adjusted: float | None, lower_is_better: bool) -> Verdict:

@@ -29,12 +29,13 @@ class Side:
     """One of the two settings: its place in the comparison's groups, its name, and the scores it was judged by.
 
     `scores` are those of the runs that count; where the pair was judged by equal seeds, in the order of these, and
-    those alone that both settings have.
+    those alone that both settings have. Of `n_scored` runs with a score, `n_degenerate` learned nothing.
     """
 
     group: int
     label: str
     scores: tuple[float, ...]
+    n_scored: int
     n_degenerate: int
 
     @property
@@ -136,7 +137,7 @@ class PairVerdict:
 
     def _failures(self) -> str:
         sides = [side for side in (self.one, self.other) if side.n_degenerate]
-        told = [f"{side.n_degenerate} of {side.n + side.n_degenerate} runs of {side.label}" for side in sides]
+        told = [f"{side.n_degenerate} of {side.n_scored} runs of {side.label}" for side in sides]
         return f"; left out, since they learned nothing: {' and '.join(told)}" if told else ""
 
     def _floor(self) -> str:
