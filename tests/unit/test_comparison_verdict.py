@@ -253,7 +253,7 @@ def test_the_probability_of_improvement_comes_with_ten_runs() -> None:
 
     assert higher.improvement is not None
     assert (higher.improvement.probability, higher.improvement.size) == (1.0, "meaningful")
-    assert "scores higher in 100% of cases" in higher.sentence
+    assert "is the better one in 100% of cases" in higher.sentence
 
 
 def test_the_probability_of_improvement_of_a_loss_is_that_of_a_lower_one() -> None:

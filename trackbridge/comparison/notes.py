@@ -137,6 +137,9 @@ def _nonfinite(
                     f" points, first at step {first}; means leave these out"
                 )
                 yield Note("nonfinite", "warning", text, (score.run_id,))
+            elif score.standing == "not finite":
+                text = f"{metric.name} of {names[score.run_id]} is as good as infinite; means leave it out"
+                yield Note("nonfinite", "warning", text, (score.run_id,))
 
 
 def _metric_missing(

@@ -133,7 +133,7 @@ class PairVerdict:
         if found is None:
             return ""
         probability, low, high = found.probability, found.interval.low, found.interval.high
-        return f"; a run of it scores higher in {probability:.0%} of cases [{low:.0%}, {high:.0%}]"
+        return f"; a run of it is the better one in {probability:.0%} of cases [{low:.0%}, {high:.0%}]"
 
     def _failures(self) -> str:
         sides = [side for side in (self.one, self.other) if side.n_degenerate]
