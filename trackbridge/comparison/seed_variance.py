@@ -88,9 +88,8 @@ def seed_variance(runs: Sequence[RunRecord], scores: Mapping[str, float], seed: 
     if not squares:
         reason = "no two runs differ in one seed alone: vary one seed at a time, or all combinations of two"
         return SeedVariance("none", (), len(values), reason)
-    reason = (
-        f"only the {next(iter(squares))} seed was varied, so there is nothing to share" if len(squares) == 1 else ""
-    )
+    alone = f"only the {next(iter(varied))} seed was varied, so there is nothing to share"
+    reason = alone if len(varied) == 1 else ""
     return SeedVariance("one at a time", _parts(squares, None, seed), len(values), reason)
 
 
