@@ -35,16 +35,17 @@ DELIVERED_WITHIN_S = 180.0
 TIME_TOLERANCE_NS = 1_000_000
 
 # It goes no further than the file `allowed` says, and shows that it lives meanwhile. The journal looks after the relay
-# every second instead of every five, so that twenty deaths take minutes.
+# every second instead of every five, and pauses less after deaths in a row, so that twenty deaths take minutes.
 TRAINING = """
 import sys, time
 from pathlib import Path
 import trackbridge as tb
 import trackbridge.journal.writer as writer
+import trackbridge.run.companion as companion
 from trackbridge.events.models import Heartbeat
 
 root, target, steps, pause_s = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-writer.SYNC_EVERY_NS = 1_000_000_000
+writer.SYNC_EVERY_NS, companion._LONGEST_PAUSE_S = 1_000_000_000, 1.0
 with tb.start_run("demo", root=root, to=[target]) as run:
     for step in range(1, steps + 1):
         while step > int((Path(root) / "allowed").read_text()):
@@ -100,7 +101,7 @@ def vendor(name: str, folder: Path) -> Iterator[Vendor]:
         else:
             fake: FakeComet | FakeNeptune = FakeComet() if name == "comet" else FakeNeptune()
             stack.enter_context(fake)
-            yield Vendor(name, fake, fake.environment())
+            yield Vendor(name, fake, fake.environment)
 
 
 class Faulty:

@@ -21,6 +21,7 @@ TITLES = {
     "original_step": "step of each point",
     "start_time": "start of the run",
     "non_finite": "NaN and infinities",
+    "system_metrics": "CPU, memory, disk and GPU use",
     "nested_config": "nested config",
     "tags": "tags",
     "group": "group",
@@ -31,6 +32,7 @@ TITLES = {
     "texts": "texts",
     "artifacts": "checkpoints and artifacts",
     "status": "how the run ended",
+    "console": "last lines of a run that failed",
 }
 HEAD = """# What can each tracker carry?
 

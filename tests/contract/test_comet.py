@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -29,7 +30,7 @@ class TestOnline(OnlineContract):
     @pytest.fixture
     def tracker(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeComet]:
         with FakeComet() as comet:
-            for name, value in comet.environment().items():
+            for name, value in comet.environment.items():
                 monkeypatch.setenv(name, value)
             yield comet
 
@@ -69,6 +70,7 @@ class Archives:
             artifacts=frozenset(name for asset in assets if (name := artifact_of(asset)) is not None),
             status=others.get("status", "running"),
             error=experiment["customer_error_message"] or "",
+            console="".join(payload["output"] for payload in messages.get("standard_output", [])),
         )
 
     def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
@@ -94,7 +96,8 @@ def config_of(messages: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
 def point_of(payload: dict[str, Any]) -> SeenPoint:
     metric = payload["metric"]
     time_ns = payload["local_timestamp"] * 1_000_000
-    return SeenPoint(metric["metricName"], float(metric["metricValue"]), metric["step"], time_ns)
+    name = re.sub("^sys[.]", "system/", metric["metricName"])
+    return SeenPoint(name, float(metric["metricValue"]), metric["step"], time_ns)
 
 
 def media_of(asset: dict[str, Any]) -> SeenMedia | None:

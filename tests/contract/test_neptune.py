@@ -25,7 +25,7 @@ class TestOnline(OnlineContract):
     def tracker(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNeptune]:
         with FakeNeptune() as neptune:
             neptune.keeps_repeats = True
-            for name, value in neptune.environment().items():
+            for name, value in neptune.environment.items():
                 monkeypatch.setenv(name, value)
             yield neptune
 
@@ -58,6 +58,7 @@ class InDirectory:
             artifacts=frozenset(parts[1] for parts in files if parts[2] == "files"),
             status=fields.get("run/status", "running"),
             error=fields.get("run/error", ""),
+            console=fields.get("run/console", b"").decode(),
         )
 
 
@@ -97,7 +98,7 @@ def config_of(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def points_of(fields: dict[str, Any]) -> Iterator[SeenPoint]:
     for path, values in fields.items():
         folder, _, name = path.partition("/")
-        if folder in ("metrics", "not_finite"):
+        if folder in ("metrics", "not_finite", "monitoring"):
             for value in values:
                 yield SeenPoint(
                     name.partition("~")[0], float(value["value"]), value["step"], int(value["ts"] * 1000) * 1_000_000

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import io
 import json
+import os
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 from transformers import TrainerCallback
 
 from trackbridge.finetune.config import parse_config
 from trackbridge.finetune.data import Corpus, load_corpus
+from trackbridge.finetune.display import display_for
+from trackbridge.finetune.outcome import Outcome
 from trackbridge.finetune.overrides import with_overrides
+from trackbridge.finetune.plan import Plan
+from trackbridge.finetune.study import run_study
 from trackbridge.finetune.train import TrainingResult, train
 from trackbridge.run.lifecycle import start_run
 
@@ -147,6 +157,35 @@ def trained(
     with start_run(config.project, root=root, resume_from=resume_from) as run:
         result = train(config, corpus, run, resume_from=resume_from, callbacks=[witness, *callbacks], **given)
     return Trained(witness.evidence, result, run.path)
+
+
+def studied(plan: Plan, root: Path, *, jobs: int = 1) -> tuple[list[Outcome], str]:
+    """The outcomes of a study, and what a pipe saw of it."""
+    console = Console(file=io.StringIO(), width=200)
+    outcomes = run_study(plan, root=root, display=display_for(console, plan), jobs=jobs)
+    return outcomes, console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO given above
+
+
+def launched(launcher: list[str], config: Path, *, root: Path) -> subprocess.CompletedProcess[str]:
+    """A study run to its end in the processes that a launcher starts, a module with its options."""
+    command = [sys.executable, "-m", *launcher, "-m", "trackbridge", "finetune", str(config), "--root", str(root)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True)
+
+
+def wait_for_checkpoints(project: Path, *, runs: int, step: int) -> list[Path]:
+    """The folders of so many runs that have recorded a checkpoint of this step or a later one."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        folders = [
+            folder
+            for folder in project.glob("*")
+            if any(event["step"] >= step for event in events_of(folder, "checkpoint_saved"))
+        ]
+        if len(folders) >= runs:
+            return folders
+        time.sleep(0.02)
+    raise AssertionError(f"no checkpoints of step {step} in {runs} runs after two minutes")
 
 
 def events_of(run_folder: Path, kind: str) -> list[dict[str, Any]]:

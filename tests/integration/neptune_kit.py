@@ -28,7 +28,7 @@ CHILDREN.set_forkserver_preload(["trackbridge.adapters.neptune", "neptune.intern
 def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNeptune]:
     """A server, and an environment that points the SDK to it."""
     with FakeNeptune() as server:
-        for name, value in server.environment().items():
+        for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         yield server
 

@@ -145,6 +145,27 @@ def test_html_report_of_hostile_runs(root: Path, capsys: Capture, tmp_path: Path
     assert ESCAPE not in page
 
 
+def test_the_report_draws_scores_against_a_key(root: Path, capsys: Capture, tmp_path: Path) -> None:
+    record_study(root)
+
+    done = call(capsys, "compare", "-g", "study", "--html", tmp_path / "report.html", "--against", "script.lr")
+
+    assert done.code == 0
+    assert "Scores against script.lr" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_scores_against_a_key_need_a_report_and_a_key_that_is_there(
+    root: Path, capsys: Capture, tmp_path: Path
+) -> None:
+    record_study(root)
+    report = ("--html", tmp_path / "report.html")
+
+    assert "give --html FILE too" in call(capsys, "compare", "-g", "study", "--against", "script.lr").err
+    missing = call(capsys, "compare", "-g", "study", *report, "--against", "script.l")
+    assert "none of the runs has a config key 'script.l'" in missing.err
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_csv_cells_are_not_formulas(root: Path, capsys: Capture) -> None:
     record(root, "=HYPERLINK(1)")
 

@@ -37,7 +37,7 @@ BATCHES = "batch/logger/experiment/metric"
 @pytest.fixture
 def comet(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeComet]:
     with FakeComet() as comet:
-        for name, value in comet.environment().items():
+        for name, value in comet.environment.items():
             monkeypatch.setenv(name, value)
         yield comet
 
@@ -98,7 +98,7 @@ def test_a_relay_killed_over_its_batches_delivers_every_point_once(
         for step in range(1, 501):
             run.log({"train/loss": 1 / step, "train/lr": step * 1e-6}, step=step)
     with KillingComet(stores=stores) as comet:
-        for name, value in comet.environment().items():
+        for name, value in comet.environment.items():
             monkeypatch.setenv(name, value)
         for spared in (0, 1, 3):
             child = multiprocessing.get_context("spawn").Process(target=deliver_all, args=(run.path,))
@@ -256,7 +256,7 @@ def test_the_servers_wish_when_to_come_back_is_passed_on(bench: Bench, comet: Fa
             return Response(429, b"{}", {"Content-Type": "application/json", "Retry-After": "17"})
 
     with Busy() as busy, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COMET_URL_OVERRIDE", busy.environment()["COMET_URL_OVERRIDE"])
+        patch.setenv("COMET_URL_OVERRIDE", busy.environment["COMET_URL_OVERRIDE"])
         with pytest.raises(TransientDeliveryError) as told:
             bench.open()
 

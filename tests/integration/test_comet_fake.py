@@ -30,7 +30,7 @@ assert read.get_asset(read.get_asset_list()[0]["assetId"]) == b"The cat sat."
 
 def test_the_sdk_starts_resumes_logs_uploads_and_reads_back(tmp_path: Path) -> None:
     with FakeComet() as comet:
-        environment = {**os.environ, **comet.environment()}
+        environment = {**os.environ, **comet.environment}
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
         )

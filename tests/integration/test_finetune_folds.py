@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections import Counter
 from dataclasses import replace
@@ -10,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_kit import TINY, trained, write_learnable_data
-from rich.console import Console
+from finetune_kit import TINY, studied, trained, write_learnable_data
 
 from trackbridge.comparison import replicate_groups
 from trackbridge.errors import DataError, PipelineConfigError
 from trackbridge.finetune.blocks.data import Folds
 from trackbridge.finetune.config import parse_config
 from trackbridge.finetune.data import Corpus, Examples, load_corpus
-from trackbridge.finetune.display import display_for
 from trackbridge.finetune.normalising import normalised
 from trackbridge.finetune.overrides import with_overrides
 from trackbridge.finetune.plan import make_plan
-from trackbridge.finetune.study import run_study
 from trackbridge.finetune.techniques.folds import fold_of
 from trackbridge.store.store import open_store
 
@@ -157,10 +153,8 @@ def test_the_folds_of_a_variant_are_one_group_of_replicates_and_runs_of_their_ow
         for name, epochs in (("short", 0.5), ("long", 1))
         for index in range(3)
     ]
-    plan = make_plan({**TINY, "name": "folded", "variants": variants})
-    console = Console(file=io.StringIO())
 
-    outcomes = run_study(plan, root=tmp_path, display=display_for(console, plan))
+    outcomes, _ = studied(make_plan({**TINY, "name": "folded", "variants": variants}), tmp_path)
 
     assert [outcome.ending for outcome in outcomes] == ["finished"] * 6
     runs = open_store(tmp_path).runs(group="folded")

@@ -210,9 +210,7 @@ def test_a_training_on_features_that_is_resumed_is_bitwise_the_uninterrupted_one
     copy = tmp_path / "tests" / extracted.path.name
     shutil.copytree(extracted.path, copy)
 
-    resumed = trained(
-        tmp_path, base=learnable, overrides={"head": {}}, resume_from=copy / "training" / "checkpoint-20"
-    )
+    resumed = trained(tmp_path, base=learnable, overrides={"head": {}}, resume_from=copy / "training" / "checkpoint-20")
 
     assert resumed.evidence.losses == extracted.evidence.losses[20:]
     assert resumed.evidence.final_weights == extracted.evidence.final_weights
@@ -243,7 +241,12 @@ def extract(tmp_path: Path) -> Extract:
     """Features of texts by a frozen tiny BERT; the cache is below `tmp_path`."""
 
     def features_of(
-        texts: list[str] = TEXTS, *, head: Head | None = None, bf16: bool = False, nudge: float = 0, max_length: int = 20
+        texts: list[str] = TEXTS,
+        *,
+        head: Head | None = None,
+        bf16: bool = False,
+        nudge: float = 0,
+        max_length: int = 20,
     ) -> list[torch.Tensor]:
         model = frozen(tmp_path, "bert", head or Head(), 0)
         with torch.no_grad():

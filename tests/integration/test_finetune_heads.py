@@ -1,4 +1,4 @@
-"""A head of ours: what it pools, that its kept weights are what was scored, and that the model's own stays as it was."""
+"""A head of ours: what it pools, that its kept weights are what was scored, and that the model's own is as before."""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ from torch import nn
 from transformers import BertForPreTraining, BertModel, PreTrainedModel, ViTConfig, ViTForImageClassification
 
 from trackbridge.errors import PipelineConfigError
+from trackbridge.finetune.blocks.model import Head
 from trackbridge.finetune.techniques.layers import Layers, base_of, layers_of
-from trackbridge.finetune.techniques.pooling import PooledClassifier
+from trackbridge.finetune.techniques.pooling import PooledClassifier, config_with_head
 
 
 def begin_with(names: Iterable[str], prefixes: Collection[str]) -> bool:
@@ -78,10 +79,7 @@ def test_a_model_without_a_head_has_an_empty_one() -> None:
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "t5", "bart"])
 def test_a_head_of_ours_is_the_head_of_whatever_it_stands_on(name: str) -> None:
-    config = ARCHITECTURES[name].config()
-    config.pooled_head = {"pooling": "mean", "layer": -1, "dropout": 0.1}
-
-    parts = layers_of(PooledClassifier(config))
+    parts = layers_of(PooledClassifier(config_with_head(ARCHITECTURES[name].config(), Head())))
 
     assert begin_with(parts.head, ["classifier."])
     assert len(parts.layers) == 3

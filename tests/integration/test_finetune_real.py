@@ -20,11 +20,12 @@ from trackbridge.store.store import open_store
 
 pytestmark = pytest.mark.real
 
-COLA_STUDY = Path(__file__).parents[2] / "examples" / "studies" / "cola_seeds.yaml"
+STUDIES = Path(__file__).parents[2] / "examples" / "studies"
+COLA_FILES = STUDIES / "data" / "cola_public.yaml"
 
 
 def test_the_cola_study_reads_every_sentence_of_the_public_files(real_data: Path) -> None:
-    told = {**read_config_file(COLA_STUDY)["data"], "folder": real_data / "cola"}
+    told = {**read_config_file(COLA_FILES), "folder": real_data / "cola"}
 
     corpus = load_corpus(LocalData.model_validate(told))
 
@@ -39,7 +40,7 @@ def test_the_cola_study_reads_every_sentence_of_the_public_files(real_data: Path
 
 
 def test_cola_trains(real_data: Path, tmp_path: Path) -> None:
-    told = read_config_file(COLA_STUDY)
+    told = {**read_config_file(STUDIES / "cola_seeds.yaml"), "data": read_config_file(COLA_FILES)}
     changes = {"training.epochs": None, "training.max_steps": 10, "data.folder": str(real_data / "cola")}
     changes |= {"evaluation.every": 5, "model": {"builtin": "tiny-bert"}, "seeds.dropout": 12345}
 

@@ -12,7 +12,9 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from trackbridge.errors import PipelineConfigError
+from trackbridge.finetune.blocks.model import Head
 from trackbridge.finetune.techniques.layers import layers_of
+from trackbridge.finetune.techniques.pooling import PooledClassifier, config_with_head
 from trackbridge.finetune.techniques.reinit import reinitialise
 
 
@@ -51,6 +53,21 @@ def test_exactly_the_top_layer_and_what_stands_on_it_change(tmp_path: Path, arch
 
     assert changed(model, before) == set(names) == {*parts.layers[-1], *parts.top}
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2", "t5", "bart"])
+def test_below_a_head_of_ours_the_top_layers_are_those_that_are_there(architecture: str) -> None:
+    """It pools the output of the second of three layers, so there is no third; of T5 and BART it keeps the encoder."""
+    model = PooledClassifier(config_with_head(ARCHITECTURES[architecture].config(), Head(layer=2)))
+    before, parts = snapshot(model), layers_of(model)
+
+    names = reinitialise(model, 1, init_seed=1)
+
+    assert len(parts.layers) == 2
+    assert set(names) == {*parts.layers[-1], *parts.top}
+    different = {name for name, parameter in snapshot(model).items() if not torch.equal(parameter, before[name])}
+    assert different
+    assert different <= set(names)
 
 
 def test_with_no_layers_not_even_the_pooler_changes(tmp_path: Path) -> None:

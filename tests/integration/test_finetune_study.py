@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from finetune_kit import TINY, events_of, write_learnable_data
+from finetune_kit import TINY, launched, studied, write_learnable_data
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -22,7 +17,7 @@ from trackbridge.finetune.data import load_corpus
 from trackbridge.finetune.display import display_for
 from trackbridge.finetune.outcome import Outcome
 from trackbridge.finetune.overrides import with_overrides
-from trackbridge.finetune.plan import Plan, make_plan
+from trackbridge.finetune.plan import make_plan
 from trackbridge.finetune.study import run_study
 from trackbridge.finetune.train import train
 from trackbridge.run.lifecycle import start_run
@@ -30,13 +25,6 @@ from trackbridge.store.store import open_store
 
 QUICK: dict[str, Any] = {**TINY, "name": "quick", "training": {**TINY["training"], "epochs": 1}}
 TWO_SEEDS: dict[str, Any] = {**QUICK, "seeds": {"init": 1, "data": 2, "dropout": [3, 4]}}
-
-
-def studied(plan: Plan, root: Path) -> tuple[list[Outcome], str]:
-    """The outcomes, and what a pipe saw of the study."""
-    console = Console(file=io.StringIO(), width=200)
-    outcomes = run_study(plan, root=root, display=display_for(console, plan))
-    return outcomes, console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO given above
 
 
 def endings(outcomes: list[Outcome]) -> list[str]:
@@ -126,68 +114,6 @@ def test_a_run_another_process_is_training_is_left_to_it(tmp_path: Path) -> None
     assert "left alone, another process is training it" in seen
 
 
-KILLED = with_overrides(
-    QUICK,
-    {
-        "name": "killed",
-        "training.epochs": None,
-        "training.max_steps": 150,
-        "checkpoints.every": 5,
-        "evaluation.every": 50,
-    },
-)
-
-
-def test_a_killed_study_goes_on_from_the_last_checkpoint_to_bitwise_the_same_end(tmp_path: Path) -> None:
-    file = tmp_path / "killed.yaml"
-    file.write_text(yaml.safe_dump(KILLED), encoding="utf-8")
-    root = tmp_path / "root"
-    command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        run_folder = wait_for_checkpoint(root / "tests", process, step=20)
-        process.send_signal(signal.SIGKILL)
-    assert open_store(root).run(run_folder.name).status == "lost"
-
-    (outcome,), seen = studied(make_plan(KILLED), root)
-    studied(make_plan(KILLED), tmp_path / "whole")
-
-    assert "goes on from checkpoint-" in seen
-    assert outcome.ending == "finished"
-    (resumed,), (whole,) = open_store(root).runs(), open_store(tmp_path / "whole").runs()
-    assert resumed.run_id == run_folder.name
-    assert len(resumed.sessions) == 2
-    assert list(resumed.series("train/loss").steps) == list(range(1, 151))
-    assert list(resumed.series("train/loss").values) == list(whole.series("train/loss").values)
-    assert list(resumed.series("eval/mcc").values) == list(whole.series("eval/mcc").values)
-    assert resumed.summary["best_step"] == whole.summary["best_step"]
-
-
-def wait_for_checkpoint(project: Path, process: subprocess.Popen[bytes], *, step: int) -> Path:
-    """The folder of the run that has recorded a checkpoint of this step."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        for folder in project.glob("*"):
-            if any(event["step"] >= step for event in events_of(folder, "checkpoint_saved")):
-                return folder
-        time.sleep(0.02)
-    raise AssertionError("the study ended, or took two minutes, without a checkpoint to be killed after")
-
-
-def test_ctrl_c_stops_the_study_and_marks_its_run_killed(tmp_path: Path) -> None:
-    file = tmp_path / "killed.yaml"
-    file.write_text(yaml.safe_dump(KILLED), encoding="utf-8")
-    root = tmp_path / "root"
-    command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        run_folder = wait_for_checkpoint(root / "tests", process, step=10)  # type: ignore[arg-type]  # only polled
-        process.send_signal(signal.SIGINT)
-        seen, _ = process.communicate(timeout=60)
-
-    assert process.returncode not in (0, 1)
-    assert "stopped; the same command goes on from here" in seen
-    assert open_store(root).run(run_folder.name).status == "killed"
-
-
 DISTRIBUTED = with_overrides(
     TINY,
     {
@@ -199,6 +125,7 @@ DISTRIBUTED = with_overrides(
         "data.train": 96,
         "layerwise_decay": {"factor": 0.8},
         "evaluation.select": "last",
+        "averaging": {"kind": "ema", "decay": 0.5},
     },
 )
 
@@ -206,14 +133,12 @@ DISTRIBUTED = with_overrides(
 def test_two_processes_train_what_one_does_with_batches_twice_as_large(tmp_path: Path) -> None:
     """Twice the loss and gradient in a plain Trainer of transformers 5.23.
 
-    After six updates at a rate of .002 no weight is further off than half a percent of one update.
+    After six updates at a rate of .002 no averaged weight is further off than half a percent of one update.
     """
     file = tmp_path / "ranks.yaml"
     file.write_text(yaml.safe_dump(DISTRIBUTED), encoding="utf-8")
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "trackbridge"]
-    command = [sys.executable, *launcher, "finetune", str(file), "--root", str(tmp_path / "two")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True)
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = launched(launcher, file, root=tmp_path / "two")
     assert done.stdout.count("[1/1] ranks: finished") == 1
 
     alone = make_plan(with_overrides(DISTRIBUTED, {"training.batch_size": 16}))

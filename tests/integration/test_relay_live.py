@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ import trackbridge as tb
 from trackbridge.errors import MissingDependencyError, NotFoundError, SettingsError
 from trackbridge.journal.cursor import delivery_folder, load_cursor
 from trackbridge.journal.paths import run_folders
-from trackbridge.relay.standing import standing
+from trackbridge.relay.standing import standing, standings
 from trackbridge.store.store import open_store
 
 __all__ = ["odd", "train"]  # fixtures
@@ -45,6 +46,16 @@ def test_finish_returns_when_everything_is_at_the_tracker(tmp_path: Path, caplog
     assert (shown(run.path).ending.status, shown(run.path).ending.exit_code) == ("finished", 0)
     assert caplog.text == ""
     until(lambda: not relays(run.path), within_s=10, what="the end of the relay")
+
+
+def test_a_run_that_is_delivered_can_be_sent_to_a_worker(tmp_path: Path) -> None:
+    with tb.start_run("demo", root=tmp_path, to=["memory:offline"]) as run:
+        run.log({"train/loss": 1.0}, step=1)
+        copy = pickle.loads(pickle.dumps(run))
+        copy.log({"train/loss": 2.0}, step=2)
+        copy.finish()
+
+    assert steps_shown(run.path) == [1, 2]
 
 
 def test_a_run_without_a_target_starts_nothing(tmp_path: Path) -> None:
@@ -246,8 +257,8 @@ import os, sys
 import trackbridge as tb
 
 key = os.environ["COMET_API_KEY"]
-with tb.start_run("demo", root=sys.argv[1], to=["memory:offline", "tensorboard", "odd"],
-                  config={"comet": {"api_key": key, "lr": 2e-5}}) as run:
+with tb.start_run("demo", root=sys.argv[1], to=sys.argv[2].split(),
+                  config={"comet": {"api_key": key, "header": f"Bearer {key}", "lr": 2e-5}}) as run:
     run.log({"train/loss": 1.0}, step=1)
     raise RuntimeError(f"403 for https://tracker.example/?key={key} in {os.getcwd()}")
 """
@@ -257,15 +268,21 @@ def test_a_key_in_config_arguments_and_last_words_reaches_no_file_and_no_tracker
     tmp_path: Path, odd: OddTracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "kYpT0p5ecret25charactersX"
-    monkeypatch.setenv("COMET_API_KEY", key)
-    monkeypatch.setenv("ODD_KEY", key)
+    formats = [f"{name}:offline" for name in ("memory", "wandb", "comet", "neptune", "mlflow")]
+    targets = ["odd", "tensorboard", *formats]
+    for name in ("COMET_API_KEY", "WANDB_API_KEY", "NEPTUNE_API_TOKEN", "MLFLOW_TRACKING_TOKEN", "ODD_KEY"):
+        monkeypatch.setenv(name, key)
     monkeypatch.setenv("PWD", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-c", CARELESS, str(tmp_path / "runs"), "--api-key", key], capture_output=True, text=True
+        [sys.executable, "-c", CARELESS, str(tmp_path / "runs"), " ".join(targets), "key", key],
+        capture_output=True,
+        text=True,
     )
 
     (folder,) = run_folders(tmp_path / "runs")
-    until(lambda: not relays(folder), within_s=20, what="the end of the relays")
+    until(lambda: not relays(folder), within_s=60, what="the end of the relays")
+    assert {one.state for one in standings(folder)} == {"delivered"}
+    assert len(standings(folder)) == len(targets)
     assert done.returncode == 1
     assert [path for path in folder.rglob("*") if path.is_file() and key.encode() in path.read_bytes()] == []
     assert shown(folder).ending.error == (

@@ -40,7 +40,7 @@ def test_media_whose_upload_failed_are_uploaded_by_the_next_connection(bench: Be
     bench.rows.add_media(5, "eval/table", Table(["a"], [[1]]))
     bench.rows.add_media(5, "eval/text", Text("The cat sat."))
     adapter = bench.open()
-    with server.server.trouble(where="/upload/", status=403):
+    with server.trouble(where="/upload/", status=403):
         adapter.deliver(bench.rows.rows)
         assert not adapter.flush(3.0)
         give_up(adapter)
@@ -64,7 +64,7 @@ def test_a_picture_that_wandb_will_never_take_is_a_rejection_and_holds_nothing_u
         bench.rows.add_media(6, name, Text("small"))
     bench.rows.add_metrics(7, {"train/loss": 0.1})
 
-    with server.server.trouble(where=f"/upload/{bench.rows.header.run_id}/media/html/eval/large", status=413):
+    with server.trouble(where=f"/upload/{bench.rows.header.run_id}/media/html/eval/large", status=413):
         adapter = bench.open()
         adapter.deliver(bench.rows.rows)
         with pytest.raises(TransientDeliveryError, match="W&B refuses media/html/eval/large"):
@@ -91,7 +91,7 @@ def test_an_artifact_that_wandb_will_never_take_is_a_rejection_alone(
         fields = {"path": str(tmp_path / name), "size_bytes": 9, "sha256": "0" * 64}
         numbers[name] = bench.rows.add(ArtifactLogged, name=name, type="file", **fields).number
 
-    with server.server.trouble(where=where, status=413):
+    with server.trouble(where=where, status=413):
         rejections = bench.rejections()
 
     assert [(one.row, one.what) for one in rejections] == [(numbers["large.bin"], "large.bin")]
@@ -101,7 +101,7 @@ def test_an_artifact_that_wandb_will_never_take_is_a_rejection_alone(
 
 def test_an_answer_that_is_lost_after_the_server_took_the_rows_doubles_nothing(bench: Bench, server: FakeWandb) -> None:
     adapter = bench.open()
-    with server.server.trouble(where="file_stream", cut="after"):
+    with server.trouble(where="file_stream", cut="after"):
         adapter.deliver(bench.rows.rows)
         assert not adapter.flush(1.0)
         give_up(adapter)
@@ -113,7 +113,7 @@ def test_an_answer_that_is_lost_after_the_server_took_the_rows_doubles_nothing(b
 
 
 def test_slow_answers_only_take_longer(bench: Bench, server: FakeWandb) -> None:
-    with server.server.trouble(delay_s=0.15):
+    with server.trouble(delay_s=0.15):
         bench.deliver()
 
     bench.assert_all_arrived()
@@ -123,7 +123,7 @@ def test_a_server_that_refuses_rows_is_a_refusal_and_no_success(bench: Bench, se
     adapter = bench.open()
     adapter.deliver(bench.rows.rows)
 
-    with server.server.trouble(where="file_stream", status=403), pytest.raises(DeliveryRefused) as refused:
+    with server.trouble(where="file_stream", status=403), pytest.raises(DeliveryRefused) as refused:
         adapter.flush(10.0)
 
     assert "403" in str(refused.value)
@@ -133,13 +133,13 @@ def test_a_server_that_refuses_rows_is_a_refusal_and_no_success(bench: Bench, se
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_in_trouble_is_transient(bench: Bench, server: FakeWandb, status: int) -> None:
-    with server.server.trouble(status=status), pytest.raises(TransientDeliveryError, match=str(status)):
+    with server.trouble(status=status), pytest.raises(TransientDeliveryError, match=str(status)):
         bench.open()
 
 
 def test_a_run_that_was_deleted_at_wandb_is_a_refusal_in_its_words(bench: Bench, server: FakeWandb) -> None:
     with (
-        server.server.trouble(where="UpsertBucket", status=409),
+        server.trouble(where="UpsertBucket", status=409),
         pytest.raises(DeliveryRefused, match="refused"),
     ):
         bench.open()
@@ -230,7 +230,7 @@ def test_a_server_is_spared_while_rows_come_in_one_by_one(bench: Bench, server: 
         confirm(adapter)
     adapter.close(None)
 
-    requests = len(server.server.requests)
+    requests = len(server.requests)
     assert requests / (time.monotonic() - started) < 12
     assert bench.seen.curve("train/norm") == [(1, 1.0), (2, 2.0), (3, 3.0)]
 

@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     RobertaConfig,
     T5Config,
+    XLNetConfig,
 )
 
 WORDS = "a the cat dog bird sees hears very good bad man person".split()
@@ -48,6 +49,9 @@ _MADE: Mapping[str, Callable[..., PreTrainedConfig]] = {
     "llama": lambda **told: LlamaConfig(**_SIZE, num_key_value_heads=2, initializer_range=0.2, **told),
     "t5": lambda **told: T5Config(
         d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=_PAD, pad_token_id=_PAD, **told
+    ),
+    "xlnet": lambda **told: XLNetConfig(
+        d_model=16, n_layer=2, n_head=2, d_inner=32, pad_token_id=_PAD, initializer_range=0.2, **told
     ),
     "bart": lambda **told: BartConfig(**_BART_SIZE, **_BART_LAYERS, pad_token_id=_PAD, **told),
 }
@@ -83,7 +87,7 @@ def tiny_tokenizer(architecture: str) -> PreTrainedTokenizerFast:
             padding_side="left",
             model_input_names=["input_ids", "attention_mask"],
         )
-    start = "" if architecture == "t5" else "<s> "
+    start = "" if architecture in ("t5", "xlnet") else "<s> "
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{start}$A </s>", pair=f"{start}$A </s> $B </s>", special_tokens=[("<s>", _START), ("</s>", _END)]
     )

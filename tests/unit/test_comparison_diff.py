@@ -84,6 +84,12 @@ def test_a_list_is_one_leaf() -> None:
     assert only(compared({"layers": [1, 2, 3]}, {"layers": [1, 3, 2]})).values == ([1, 2, 3], [1, 3, 2])
 
 
+def test_a_list_of_mappings_is_nested_by_number() -> None:
+    one, other = ({"stages": [{"name": "a", "layers": 1}, {"name": "b", "layers": layers}]} for layers in (1, 2))
+
+    assert [difference.key for difference in compared(one, other).differences] == ["script.stages.1.layers"]
+
+
 def test_an_empty_mapping_is_a_value() -> None:
     assert only(compared({"extra": {}}, {})).kind == "missing"
 

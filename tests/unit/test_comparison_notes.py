@@ -34,6 +34,18 @@ def test_a_difference_of_a_tenth_in_length_is_not_told() -> None:
     assert not [one for one in compare([trained("a", 400), trained("b", 440)]).notes if one.code == "unequal_length"]
 
 
+def test_a_run_that_stopped_early_is_told_as_such_and_as_no_short_one() -> None:
+    reason = "5 evaluations without a gain of more than 0 in eval_mcc, of 400 updates planned"
+    stopped = {"stopped_early_at": 200, "stopped_early_by": reason}
+    runs = [trained("a", 400), trained("b", 400), trained("c", 200, summary=stopped)]
+
+    told = note(runs, "stopped_early")
+
+    assert told.level == "info"
+    assert told.text == f"c stopped early by its own rule ({reason})"
+    assert not [one for one in compare(runs).notes if one.code == "unequal_length"]
+
+
 def test_other_data_is_told_loudly() -> None:
     runs = [
         build_run(name, config={"data": {"train": {"path": "train.tsv", "sha256": digest * 8}}})

@@ -143,10 +143,13 @@ def test_a_run_given_twice_counts_once() -> None:
     assert compare([run, run]).metrics["eval/mcc"].groups[0].scores.n == 1
 
 
+RATES = ("train/learning_rate", "train/learning_rate/layer_11")
+
+
 def test_bookkeeping_is_left_out_and_scores_come_first() -> None:
     run = build_run(
         "a",
-        curves={name: [1.0] for name in ("train/learning_rate", "train/loss", "eval/loss", "eval/runtime", "eval/mcc")},
+        curves={name: [1.0] for name in (*RATES, "train/loss", "eval/loss", "eval/runtime", "eval/mcc")},
     )
 
     assert list(compare([run]).metrics) == ["eval/mcc", "eval/loss", "train/loss"]

@@ -77,7 +77,7 @@ def test_accuracy_has_its_chance_level_from_the_labels() -> None:
 
 
 def test_a_halted_run_is_left_out_and_the_rest_is_said_to_flatter() -> None:
-    halted = run("halted", {10: 0.2, 20: 0.3}, summary={"halted_at": 20})
+    halted = run("halted", {10: 0.2, 20: 0.3}, summary={"halted_at": 20, "halted_by": "the worst half"})
     going_on = [run(name, {10: 0.1, 20: 0.5, 100: 0.6}) for name in "abc"]
 
     comparison = compare([*going_on, halted])
@@ -85,7 +85,9 @@ def test_a_halted_run_is_left_out_and_the_rest_is_said_to_flatter() -> None:
     group = comparison.metrics["eval/mcc"].groups[0]
     assert (group.scores.n, group.n_halted, group.scores.mean) == (3, 1, pytest.approx(0.6))
     told = {note.code: note.text for note in comparison.notes}
-    assert "the mean of the 3 that went on flatters" in told["halted"]
+    assert told["halted"] == (
+        "halted was stopped early by a rule (the worst half): no mean counts them, and the means of the others flatter"
+    )
     assert "unequal_length" not in told
     assert comparison.metrics["eval/mcc"].common.position == 100
 

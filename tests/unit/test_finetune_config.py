@@ -99,6 +99,37 @@ def test_what_cannot_be_is_refused_with_its_key_and_the_reason(given: dict[str, 
     assert told in problem_of(given)
 
 
+@pytest.mark.parametrize(
+    ("both", "told"),
+    [
+        ({"lora": {}, "freezing": {}}, "freezing with lora: lora freezes the encoder itself"),
+        ({"lora": {}, "reinit": {"layers": 1}}, "reinit.layers 1 with lora: layers of random weights would be frozen"),
+        ({"lora": {}, "averaging": {}}, "averaging with lora: the mean of adapters is not"),
+        (
+            {"reinit": {"layers": 2}, "freezing": {"trained_layers": 1}},
+            "reinit.layers 2 with freezing.trained_layers 1: layers of random weights would be frozen; let at least 2",
+        ),
+        ({"layerwise_decay": {}, "freezing": {}}, "layerwise_decay with freezing.trained_layers 0: no layer learns"),
+    ],
+)
+def test_techniques_that_undo_each_other_are_refused_with_the_reason(both: dict[str, Any], told: str) -> None:
+    assert told in problem_of({**BUILT_IN, **both})
+
+
+@pytest.mark.parametrize(
+    "both",
+    [
+        {"lora": {}, "reinit": {"layers": 0}},
+        {"lora": {}, "layerwise_decay": {}},
+        {"reinit": {"layers": 2}, "freezing": {"trained_layers": 2}},
+        {"layerwise_decay": {}, "freezing": {"trained_layers": 1}},
+        {"averaging": {}, "freezing": {}, "head": {}},
+    ],
+)
+def test_techniques_that_complete_each_other_are_taken(both: dict[str, Any]) -> None:
+    assert parse_config({**BUILT_IN, **both}).recorded().keys() >= both.keys()
+
+
 def test_long_seed_names_mean_the_short_ones() -> None:
     seeds = {"layer_initialization_seed": 1, "dataloader_seed": 2, "dropout_seed": 3}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from trackbridge.errors import PipelineConfigError
+from trackbridge.finetune.blocks.training import Seeds
 from trackbridge.finetune.config_file import read_config_file, read_overrides
 from trackbridge.finetune.overrides import with_overrides
 from trackbridge.finetune.plan import Plan, make_plan, read_plan
@@ -97,6 +98,17 @@ def test_overrides_reach_into_blocks_and_leave_the_original_alone() -> None:
     assert config == {"training": {"epochs": 3, "warmup": 0.1}}
 
 
+def test_a_number_in_an_override_leads_into_a_list_of_blocks() -> None:
+    config = {"intermediate": [{"name": "a", "carry_layers": 1}, {"name": "b"}]}
+
+    changed = with_overrides(config, {"intermediate.1.carry_layers": 2})
+
+    assert changed == {"intermediate": [{"name": "a", "carry_layers": 1}, {"name": "b", "carry_layers": 2}]}
+    assert config["intermediate"][1] == {"name": "b"}
+    with pytest.raises(PipelineConfigError, match="'intermediate' is a list of 2: expected a number from 0 after it"):
+        with_overrides(config, {"intermediate.2.carry_layers": 2})
+
+
 def test_an_override_through_a_value_is_refused() -> None:
     with pytest.raises(PipelineConfigError, match="'epochs' is 3 and not a block of keys"):
         with_overrides({"training": {"epochs": 3}}, {"training.epochs.first": 1})
@@ -167,3 +179,44 @@ def test_checking_a_config_loads_neither_torch_nor_transformers() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PipelineConfigError, match=r"cannot read the config .*missing\.yaml"):
         read_config_file(tmp_path / "missing.yaml")
+
+
+def test_all_seeds_changed_together_are_named_as_one() -> None:
+    plan = make_plan({**BUILT_IN, "variants": [{"name": "plain"}], "seeds": {"all": [1, 2]}})
+
+    assert names_of(plan) == ["plain seed 1", "plain seed 2"]
+    assert [run.config.seeds for run in plan.runs] == [Seeds(init=n, data=n, dropout=n) for n in (1, 2)]
+
+
+def test_all_beside_a_single_seed_is_refused() -> None:
+    with pytest.raises(PipelineConfigError, match="give either all or the single seeds"):
+        make_plan({**BUILT_IN, "seeds": {"all": 1, "dropout": 2}})
+
+
+def test_a_grid_is_every_combination_of_its_values_for_every_variant() -> None:
+    grid = {"training.learning_rate": [1e-4, 1e-3], "training.epochs": [1, 2]}
+    variants = [{"name": "plain"}, {"name": "cold", "set": {"training.warmup": 0}}]
+
+    plan = make_plan({**BUILT_IN, "variants": variants, "grid": grid})
+
+    assert len(plan.runs) == 8
+    told = {run.variant: (run.config.training.learning_rate, run.config.training.epochs) for run in plan.runs}
+    assert told["plain learning_rate 0.0001 epochs 1"] == (1e-4, 1)
+    assert told["cold learning_rate 0.001 epochs 2"] == (1e-3, 2)
+
+
+@pytest.mark.parametrize("grid", [{"training.epochs": 3}, {"training.epochs": []}, [1]])
+def test_a_grid_without_lists_of_values_is_refused(grid: Any) -> None:
+    with pytest.raises(PipelineConfigError, match=r"grid: .* expected lists of values by dotted key"):
+        make_plan({**BUILT_IN, "grid": grid})
+
+
+def test_a_share_to_halt_that_is_no_share_is_refused() -> None:
+    with pytest.raises(PipelineConfigError, match=r"halting\.stop"):
+        make_plan({**BUILT_IN, "halting": {"stop": 1.5}})
+
+
+def test_an_override_takes_a_block_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("{builtin: acceptability, train: 20}", encoding="utf-8")
+
+    assert read_overrides([f"data=@{tmp_path / 'data.yaml'}"]) == {"data": {"builtin": "acceptability", "train": 20}}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from relay_kit import TARGET, Trouble, TroubledAdapter, delivered, told_run
 
-from trackbridge.adapters.base import Delivery, Ending, Rejection, RemoteRef
+from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection, RemoteRef
 from trackbridge.errors import AdapterBug, DeliveryRefused, MissingDependencyError, TransientDeliveryError
 from trackbridge.events.models import CheckpointSaved, RunFinished
 from trackbridge.journal.cursor import load_cursor
@@ -151,6 +151,21 @@ def test_what_an_adapter_lets_slip_is_a_bug_of_it(tmp_path: Path) -> None:
 
     with pytest.raises(AdapterBug, match="memory adapter failed: KeyError: 'loss'"):
         deliver(folder, Trouble(deliver=[KeyError("loss")]))
+
+
+@pytest.mark.parametrize("error", [ValueError("oh"), AdapterBug("oh")])
+def test_a_bug_beside_an_untested_sdk_tells_the_version_to_install(tmp_path: Path, error: Exception) -> None:
+    folder, _ = told_run(tmp_path)
+
+    class Old(TroubledAdapter):
+        capabilities = Capabilities(sdk="msgspec", tested_versions=("0.1.0", "0.2.0"))
+
+    delivery = delivery_of(folder, Trouble())
+    delivery._adapter = Old(Trouble(open=[error]))
+    with pytest.raises(
+        AdapterBug, match=r"oh\. msgspec .* with 0\.1\.0 to 0\.2\.0\. If it fails: pip install msgspec==0\.2\.0"
+    ):
+        delivery.open()
 
 
 def test_a_closed_run_that_goes_on_is_open_again(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from trackbridge.adapters.base import Ending
 from trackbridge.errors import AdapterBug, DeliveryRefused, TransientDeliveryError
 from trackbridge.events.models import RunFinished, RunResumed
 from trackbridge.journal.cursor import cursor_file, delivery_folder, load_cursor, lock_file
+from trackbridge.journal.lock import held
 from trackbridge.relay.follower import Follower, connected
 from trackbridge.relay.header import ending_of
-from trackbridge.journal.lock import held
 from trackbridge.relay.retry import Patience
 from trackbridge.relay.watch import RunWatch
 from trackbridge.targets import Target

@@ -9,10 +9,10 @@ from relay_kit import TARGET, Trouble, told_run
 
 from trackbridge.errors import AdapterBug, DeliveryRefused, TransientDeliveryError
 from trackbridge.journal.cursor import Cursor, cursor_file, lock_file, save_cursor
+from trackbridge.journal.lock import held
 from trackbridge.relay.delivery import note_failure
 from trackbridge.relay.follower import Follower
 from trackbridge.relay.header import ending_of
-from trackbridge.journal.lock import held
 from trackbridge.relay.standing import standing, standings
 from trackbridge.relay.watch import RunWatch
 

@@ -18,7 +18,7 @@ from trackbridge.adapters.base import Rejection, Row, RunHeader
 from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.shaping import (
     Files,
-    files_with,
+    Translations,
     leaves,
     media_gone,
     media_unreadable,
@@ -26,10 +26,9 @@ from trackbridge.adapters.shaping import (
     spelled,
     table_as_csv,
     told_dropped,
-    unknown_kind,
+    translated,
 )
 from trackbridge.events.models import (
-    AnyEvent,
     CheckpointDeleted,
     CheckpointSaved,
     ConfigLogged,
@@ -43,9 +42,9 @@ from trackbridge.events.models import (
     SeedsLogged,
     SummaryLogged,
     TagsSet,
-    UnknownEvent,
 )
 
+_SYSTEM = "system/"
 MAX_KEY = 100
 MAX_VALUE = 1000
 _CUT = " [truncated]"
@@ -94,6 +93,13 @@ class Packages(NamedTuple):
     names: tuple[str, ...]
 
 
+class Output(NamedTuple):
+    """Lines of the console, for Comet's page of output; later ones are added."""
+
+    text: str
+    at_ms: int
+
+
 class Asset(NamedTuple):
     """A file. `kind` is our word for what it is, `type` is Comet's; `row` and `name` tell it from all others."""
 
@@ -119,7 +125,7 @@ _EVENT_KINDS = {
     "patch": "environment_captured",
     "traceback": "run_finished",
 }
-Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Asset
+Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Output | Asset
 
 
 class Translator:
@@ -128,7 +134,7 @@ class Translator:
     def __init__(self, run: RunHeader) -> None:
         self._folder = run.folder
         self._long_names: set[str] = set()
-        self._translations: dict[type, Callable[[int, Any], Iterator[Message | Rejection]]] = {
+        self._translations: Translations[Message] = {
             MetricsLogged: self._metrics,
             RunStarted: self._started,
             RunResumed: self._resumed,
@@ -146,19 +152,13 @@ class Translator:
 
     def translate(self, row: Row) -> Iterator[Message | Rejection]:
         """The messages of a row, and what of it Comet cannot carry."""
-        if isinstance(row.event, UnknownEvent):
-            yield unknown_kind(row)
-        elif translation := self._translations.get(type(row.event)):
-            yield from translation(row.number, row.event)
-        files = files_with(row, self._folder)
-        if isinstance(files, Rejection):
-            yield files
-        elif files:
-            yield from _assets(row.number, files, row.event)
+        return translated(row, self._folder, self._translations, _assets)
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Message | Rejection]:
         at_ms = event.t // 1_000_000
-        for name, value in event.metrics.items():
+        for logged, value in event.metrics.items():
+            # Comet's page for system metrics has those of this prefix.
+            name = f"sys.{logged[len(_SYSTEM) :]}" if logged.startswith(_SYSTEM) else logged
             if len(name) > MAX_KEY and name not in self._long_names:
                 self._long_names.add(name)
                 reason = f"longer than the {MAX_KEY} characters that Comet keeps; delivered as {fitting_key(name)!r}"
@@ -269,7 +269,8 @@ def _whole(row: int, name: str, values: Mapping[str, Any], at_ms: int) -> Iterat
         yield Asset(row, f"{name}-long-values.json", "long-values", "asset", None, content, at_ms)
 
 
-def _assets(row: int, files: Files, event: AnyEvent) -> Iterator[Asset]:
+def _assets(row: int, files: Files) -> Iterator[Asset]:
+    event = files.event
     step = event.step if isinstance(event, CheckpointSaved) else None
     for inside, file in files.inside().items():
         name = files.name if file == files.path else f"{files.name}/{inside}"

@@ -48,6 +48,7 @@ class MlflowAdapter:
             " kept, the others are rejections",
             "original_step": "points of steps that a resume superseded stay; the later ones follow at the same steps",
             "non_finite": "NaN as it is; infinities as the largest float, which is how MLflow's databases keep them",
+            "system_metrics": "MLflow's page of system metrics has them; the step is seconds since the start",
             "nested_config": "flat params such as `script/optimizer/lr`, lists as JSON text, cut at 6,000 characters;"
             " MLflow never changes a param: a later value is the tag `changed/<param>`; whole, nested and up to date"
             " in the artifact `trackbridge/config.json`",
@@ -58,6 +59,7 @@ class MlflowAdapter:
             "tables": "CSV artifacts below `media/`, which the page shows as tables",
             "histograms": "JSON artifacts of edges and counts below `media/`",
             "status": "a lost run is shown as killed; the tag `trackbridge.status` tells",
+            "console": "the artifact `trackbridge/console.txt`; that of an earlier failure stays",
         },
         sdk="mlflow",
         tested_versions=TESTED_VERSIONS,

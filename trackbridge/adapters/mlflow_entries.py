@@ -11,7 +11,7 @@ import json
 import posixpath
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,14 +19,15 @@ from trackbridge.adapters.base import Rejection, Row, RunHeader
 from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.shaping import (
     Files,
-    files_with,
+    Translations,
+    kind_of,
     leaves,
     media_gone,
     media_unreadable,
     patch_of,
     table_as_csv,
     told_dropped,
-    unknown_kind,
+    translated,
 )
 from trackbridge.events.models import (
     ConfigLogged,
@@ -39,7 +40,6 @@ from trackbridge.events.models import (
     SeedsLogged,
     SummaryLogged,
     TagsSet,
-    UnknownEvent,
 )
 
 OURS = "trackbridge"
@@ -94,7 +94,7 @@ class Translator:
         self._renamed: set[str] = set()
         self._millisecond = 0
         self._in_millisecond: set[tuple[str, int, str]] = set()
-        self._translations: dict[type, Callable[[int, Any], Iterator[Entry | Rejection]]] = {
+        self._translations: Translations[Entry] = {
             MetricsLogged: self._metrics,
             RunStarted: self._started,
             ConfigLogged: self._config,
@@ -109,15 +109,7 @@ class Translator:
 
     def translate(self, row: Row) -> Iterator[Entry | Rejection]:
         """The entries of a row, and what of it MLflow cannot carry."""
-        if isinstance(row.event, UnknownEvent):
-            yield unknown_kind(row)
-        elif translation := self._translations.get(type(row.event)):
-            yield from translation(row.number, row.event)
-        files = files_with(row, self._run.folder)
-        if isinstance(files, Rejection):
-            yield files
-        elif files:
-            yield from _files(row.number, files)
+        return translated(row, self._run.folder, self._translations, _files)
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Entry | Rejection]:
         metrics = event.metrics
@@ -243,7 +235,7 @@ def _params(row: int, nested: Mapping[str, Any]) -> Iterator[Param]:
 
 def _files(row: int, files: Files) -> Iterator[File]:
     for inside, source in files.inside().items():
-        yield File(row, files.kind, f"{files.what}s/{fitting_name(files.name)}/{inside}", source)
+        yield File(row, kind_of(files.event), f"{files.what}s/{fitting_name(files.name)}/{inside}", source)
 
 
 def _as_list(tags: list[str]) -> str:

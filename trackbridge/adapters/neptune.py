@@ -49,6 +49,7 @@ class NeptuneAdapter:
     capabilities: ClassVar[Capabilities] = Capabilities(
         start_time="changed",
         non_finite="changed",
+        system_metrics="changed",
         nested_config="changed",
         tables="changed",
         histograms="changed",
@@ -67,6 +68,8 @@ class NeptuneAdapter:
             "start_time": "the field `run/started`; `sys/creation_time` is when the run was first delivered",
             "non_finite": 'Neptune has no such numbers: "NaN", "Infinity" and "-Infinity" go to a series of texts of'
             " the same name below `not_finite/`",
+            "system_metrics": "series below `monitoring/`, which Neptune shows as monitoring; the step is seconds since"
+            " the start",
             "nested_config": "a field for each leaf below `config/<scope>/`; lists, None, floats that are not finite"
             " and integers over 32 bits are texts; a text over 16,384 characters is cut there and whole below"
             " `long_values/`",
@@ -76,6 +79,7 @@ class NeptuneAdapter:
             "artifacts": "each file is a field below `checkpoints/step-<n>/files/` or `artifacts/<name>/files/`",
             "status": "failed, killed and lost are shown as failed; the fields `run/status` and `run/exit_code` tell"
             " which",
+            "console": "the file `run/console`",
         },
         sdk="neptune",
         tested_versions=TESTED_VERSIONS,

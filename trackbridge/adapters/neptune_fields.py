@@ -20,7 +20,7 @@ from trackbridge.adapters.description import seeds_by_name
 from trackbridge.adapters.neptune_ledger import MAX_SERIES, Ledger
 from trackbridge.adapters.shaping import (
     Files,
-    files_with,
+    Translations,
     leaves,
     media_gone,
     media_unreadable,
@@ -28,7 +28,7 @@ from trackbridge.adapters.shaping import (
     spelled,
     table_as_csv,
     told_dropped,
-    unknown_kind,
+    translated,
 )
 from trackbridge.events.models import (
     ArtifactLogged,
@@ -45,7 +45,6 @@ from trackbridge.events.models import (
     SeedsLogged,
     SummaryLogged,
     TagsSet,
-    UnknownEvent,
 )
 
 MAX_TEXT = 16_384
@@ -145,7 +144,7 @@ class Translator:
     def __init__(self, run: RunHeader, ledger: Ledger) -> None:
         self._run = run
         self._ledger = ledger
-        self._translations: dict[type, Callable[[int, Any], Iterator[Change | Rejection]]] = {
+        self._translations: Translations[Change] = {
             MetricsLogged: self._metrics,
             RunStarted: self._started,
             RunResumed: self._resumed,
@@ -164,15 +163,7 @@ class Translator:
 
     def translate(self, row: Row) -> Iterator[Change | Rejection]:
         """The changes that a row makes, and what of it Neptune cannot carry."""
-        if isinstance(row.event, UnknownEvent):
-            yield unknown_kind(row)
-        elif translation := self._translations.get(type(row.event)):
-            yield from translation(row.number, row.event)
-        files = files_with(row, self._run.folder)
-        if isinstance(files, Rejection):
-            yield files
-        elif files:
-            yield from self._files(row.number, files)
+        return translated(row, self._run.folder, self._translations, self._files)
 
     def introduction(self) -> Iterator[Change]:
         """What Neptune has to know of a run before its first row."""
@@ -186,10 +177,13 @@ class Translator:
         """How the run ended."""
         ended = _time(ending.ended_ns) if ending.ended_ns else None
         facts = {"status": ending.status, "exit_code": ending.exit_code, "error": ending.error, "ended": ended}
-        for name in [name for name, fact in facts.items() if fact is None and f"run/{name}" in self._ledger.types]:
+        told = {**facts, "console": ending.console or None}
+        for name in [name for name, fact in told.items() if fact is None and f"run/{name}" in self._ledger.types]:
             self._ledger.drop(f"run/{name}")
             yield Removal(self._ledger.rows, f"run/{name}")
         yield from self._assign(self._ledger.rows, "run", _known(facts))
+        if ending.console:
+            yield self._file(self._ledger.rows, "run/console", "txt", ending.console.encode())
         yield from self._assign(self._ledger.rows, "sys", {"failed": ending.status != "finished"})
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Point | Rejection]:

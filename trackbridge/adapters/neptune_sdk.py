@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from trackbridge.adapters.shaping import warn_if_untested
 from trackbridge.errors import (
     AdapterBug,
     DeliveryError,
@@ -28,7 +29,6 @@ WAY_OUT = (
     " and NEPTUNE_PROJECT=<workspace>/<project>, then deliver again"
 )
 _BANNER = re.compile(r"\x1b\[\d*m|-{2,}\w*-{2,}")
-_log = logging.getLogger(__name__)
 
 
 class NotThere(Exception):
@@ -126,11 +126,7 @@ def _quiet(version: str) -> None:
     # At the level DEBUG these write the API token, or the tokens that it was exchanged for.
     for name in ("bravado.client", "requests_oauthlib", "oauthlib"):
         logging.getLogger(name).setLevel(logging.INFO)
-    # 1.14 was the last release of this client, so nothing newer is to be expected.
-    if not version.startswith(TESTED_VERSIONS[0]):
-        tested = TESTED_VERSIONS[0]
-        told = "neptune %s is installed; the adapter is tested with %s, the last of its line: pip install neptune==%s"
-        _log.warning(told, version, tested, tested)
+    warn_if_untested("neptune", version, TESTED_VERSIONS)
 
 
 def _fields(response: Response) -> dict[str, Any]:

@@ -7,9 +7,10 @@ Discovering a name costs nothing; only the adapter that is asked for is imported
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
 from trackbridge.adapters.base import Adapter
+from trackbridge.adapters.shaping import told_if_untested
 from trackbridge.errors import AdapterBug, NotFoundError, nearest
 from trackbridge.targets import BUILT_IN, ENTRY_POINT_GROUP, adapter_names
 
@@ -29,6 +30,18 @@ def load_adapter(name: str) -> type[Adapter]:
         if point.name == name:
             return _load(point)
     raise NotFoundError(f"no adapter named {name!r}{nearest(name, adapter_names())}")
+
+
+def told_of_version(adapter: Adapter) -> str:
+    """What to add to a complaint of this adapter: a sentence, when its SDK's version was never tested."""
+    capabilities = adapter.capabilities
+    if capabilities.sdk is None or capabilities.tested_versions is None:
+        return ""
+    try:
+        told = told_if_untested(capabilities.sdk, version(capabilities.sdk), capabilities.tested_versions)
+    except PackageNotFoundError:
+        return ""
+    return f". {told}" if told else ""
 
 
 def _load(point: EntryPoint) -> type[Adapter]:

@@ -8,11 +8,11 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from trackbridge.adapters.base import Rejection, Row
 from trackbridge.errors import TransientDeliveryError
@@ -29,18 +29,38 @@ from trackbridge.events.models import (
 _log = logging.getLogger(__name__)
 
 
+Made = TypeVar("Made")
+Translations: TypeAlias = Mapping[type, Callable[[int, Any], Iterator[Made | Rejection]]]
+"""By the type of an event, what a tracker makes of it; the number is the row's."""
+
+
+def translated(
+    row: Row, run_folder: Path, translations: Translations[Made], upload: Callable[[int, Files], Iterator[Made]]
+) -> Iterator[Made | Rejection]:
+    """What a tracker makes of a row and of the files that go with it, and what of it it cannot carry."""
+    if isinstance(row.event, UnknownEvent):
+        yield unknown_kind(row)
+    elif translation := translations.get(type(row.event)):
+        yield from translation(row.number, row.event)
+    files = files_with(row, run_folder)
+    if isinstance(files, Rejection):
+        yield files
+    elif files:
+        yield from upload(row.number, files)
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """The files that go with a row: those of an artifact, or of a checkpoint that is to be uploaded.
 
     Attributes:
-        kind: the kind of the event they come from.
+        event: what they come from.
         what: `artifact` or `checkpoint`.
         name: the artifact's name, or `step-<n>`.
         path: the file, or the folder of them all.
     """
 
-    kind: str
+    event: ArtifactLogged | CheckpointSaved
     what: Literal["artifact", "checkpoint"]
     name: str
     path: Path
@@ -57,14 +77,14 @@ def files_with(row: Row, run_folder: Path) -> Files | Rejection | None:
     """What is to be uploaded with a row; a rejection when it is gone."""
     event = row.event
     if isinstance(event, ArtifactLogged):
-        files = Files(kind_of(event), "artifact", event.name, run_folder / event.path)
+        files = Files(event, "artifact", event.name, run_folder / event.path)
     elif isinstance(event, CheckpointSaved) and row.upload is not None:
-        files = Files(kind_of(event), "checkpoint", f"step-{event.step}", checkpoint_folder(run_folder, event))
+        files = Files(event, "checkpoint", f"step-{event.step}", checkpoint_folder(run_folder, event))
     else:
         return None
     if files.inside():
         return files
-    return Rejection(row.number, files.kind, files.name, f"{files.path} is gone")
+    return Rejection(row.number, kind_of(event), files.name, f"{files.path} is gone")
 
 
 def checkpoint_folder(run_folder: Path, checkpoint: CheckpointSaved) -> Path:
@@ -131,10 +151,18 @@ def spelled(value: float) -> float | str:
 
 def warn_if_untested(package: str, version: str, tested: tuple[str, str]) -> None:
     """Say so, in the log, when the installed SDK lies outside of the first and last tested version."""
+    if told := told_if_untested(package, version, tested):
+        _log.warning(told)
+
+
+def told_if_untested(package: str, version: str, tested: tuple[str, str]) -> str:
+    """A sentence, when the installed SDK lies outside of the first and last tested version; else nothing."""
     first, last = tested
-    if not version_numbers(first) <= version_numbers(version) <= version_numbers(last):
-        told = "%s %s is installed; its adapter is tested with %s to %s. If it fails: pip install %s==%s"
-        _log.warning(told, package, version, first, last, package, last)
+    if version_numbers(first) <= version_numbers(version) <= version_numbers(last):
+        return ""
+    versions = first if first == last else f"{first} to {last}"
+    way_out = f"If it fails: pip install {package}=={last}"
+    return f"{package} {version} is installed; its adapter is tested with {versions}. {way_out}"
 
 
 def version_numbers(version: str) -> tuple[int, ...]:

@@ -62,6 +62,7 @@ class TensorboardAdapter:
             "non_finite": "TensorBoard's scalars are float32, in which numbers above 3.4e38 are infinite; the float64"
             " stands beside it in the file, as `double_val`",
             "original_time": "float seconds, exact to a microsecond",
+            "system_metrics": "a section `system` of its own; the step is seconds since the start",
             "nested_config": "flat hyperparameters such as `script/optimizer/lr`, lists as JSON text; whole and nested"
             " in the text `trackbridge/config`",
             "tags": "the hyperparameter `tags`, separated by commas",
@@ -71,6 +72,7 @@ class TensorboardAdapter:
             "tables": "a Markdown table among the texts",
             "artifacts": "TensorBoard keeps no files",
             "status": "the HPARAMS page knows success and failure only; the text `trackbridge/ending` says which",
+            "console": "the text `trackbridge/console`, until the run goes on",
         },
     )
 

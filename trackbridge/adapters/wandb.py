@@ -39,6 +39,7 @@ class WandbAdapter:
             " back after a resume are all shown, the later session's after the superseded ones",
             "original_time": "_timestamp is the logged time; W&B's relative time counts from the delivery",
             "start_time": "W&B shows when the delivery began; the true time is config trackbridge.started_at",
+            "system_metrics": "a section `system` of its own, drawn over the column system/seconds",
             "nested_config": "a NaN in config or summary is the text NaN",
             "images": "an SVG is an HTML panel, its caption a column beside it",
             "histograms": "captions and the count of values that are not finite are columns beside; 512 bins at most",
@@ -46,6 +47,8 @@ class WandbAdapter:
             "tables": "a cell that is a list or an object is JSON text, one that is not finite is a text such as NaN",
             "texts": "a text is a preformatted HTML panel, its caption a column beside it",
             "status": "killed and lost are shown as failed; the summary has the true one as trackbridge/status",
+            "console": "the page of logs, where the time before a line is that of the delivery; lines of an earlier"
+            " failure stay above",
         },
         sdk="wandb",
         tested_versions=TESTED_VERSIONS,

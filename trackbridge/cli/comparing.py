@@ -56,19 +56,25 @@ def compare(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write a report with curves.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="KEY", help="In the report, also draw scores against this config key."),
+    ] = None,
     root: RootOption = None,
 ) -> None:
     """Lay runs side by side: replicates are found and averaged, what differs is shown."""
     from trackbridge.comparison.comparison import compare as compare_runs
 
     _check_format(output_format, COMPARE_FORMATS)
+    if against is not None and html is None:
+        raise MisuseError(f"--against {against} draws in the report: give --html FILE too")
     store = open_root(root)
     chosen = chosen_runs(store, runs or [], project, group)
-    against = store.run(baseline) if baseline else None
-    compared = compare_runs(chosen, baseline=against, metrics=metric, at=cast("At", at))
+    reference = store.run(baseline) if baseline else None
+    compared = compare_runs(chosen, baseline=reference, metrics=metric, at=cast("At", at))
     _print_comparison(compared, output_format)
     if html is not None:
-        write_page(compared, html)
+        write_page(compared, html, against=against)
 
 
 def _check_format(wanted: str, known: tuple[str, ...]) -> None:
@@ -104,16 +110,17 @@ def _print_comparison(compared: Comparison, output_format: str) -> None:
         render.print_comparison(compared)
 
 
-def write_page(compared: Comparison, file: Path) -> None:
-    """Write the report of a comparison and say where.
+def write_page(compared: Comparison, file: Path, *, against: str | None = None) -> None:
+    """Write the report of a comparison, with scores drawn against a config key if one is named, and say where.
 
     Raises:
-        MisuseError: the file cannot be written.
+        NotFoundError: none of the runs has that key.
+        MisuseError: the file cannot be written, or the key holds something other than numbers.
     """
     from trackbridge.report.html import comparison_page
 
     try:
-        file.write_text(comparison_page(compared), encoding="utf-8")
+        file.write_text(comparison_page(compared, against=against), encoding="utf-8")
     except OSError as error:
         raise MisuseError(f"cannot write {str(file)!r}: {error.strerror}") from error
     typer.echo(f"wrote {file}", err=True)

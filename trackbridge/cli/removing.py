@@ -43,7 +43,7 @@ def collect_garbage(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
     root: RootOption = None,
 ) -> None:
-    """Delete what nobody needs: leftovers of interrupted work, superseded kept checkpoints, the index. Asks first."""
+    """Delete what nobody needs: leftovers of interrupted work, superseded kept checkpoints, caches. Asks first."""
     from trackbridge.store.removal import delete, leftovers
 
     doomed = leftovers(open_root(root))

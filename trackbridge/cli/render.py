@@ -25,6 +25,7 @@ from trackbridge.report.tables import (
     diff_tables,
     folded_differences_table,
     groups_table,
+    lineage_table,
     runs_table,
     settings_table,
     subtitle_text,
@@ -123,6 +124,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     tables += [folded_differences_table("Environment", environment)]
     runs = runs_table(comparison, metrics)
     tables += [with_curves(runs, comparison.runs, metrics[0]) if metrics and can_sketch(console) else runs]
+    tables += [lineage_table(comparison.lineage)]
     for table in tables:
         if table.rows:
             print_table(console, table)

@@ -13,13 +13,16 @@ from trackbridge.cli import render
 from trackbridge.comparison.canonical import dotted, flatten
 from trackbridge.comparison.encode import json_safe
 from trackbridge.comparison.groups import seeds_text
+from trackbridge.comparison.lineage import lineage_of
 from trackbridge.comparison.metrics import is_bookkeeping, metric_order
 from trackbridge.comparison.run_scores import best_point
-from trackbridge.report.tables import Cell, Column, Table
+from trackbridge.report.tables import Cell, Column, Table, lineage_table
 from trackbridge.report.text import duration_text, number_text, size_text, value_text
+from trackbridge.store.console import last_words
 from trackbridge.store.records import Media, RunRecord
 
 MAX_KEYS = 40
+MAX_PRINTED = 10
 
 
 def print_run(run: RunRecord, *, max_keys: int | None) -> None:
@@ -28,6 +31,11 @@ def print_run(run: RunRecord, *, max_keys: int | None) -> None:
     render.print_line(console, f"{run.project} / {run.name}", style="bold")
     for line in _identity(run):
         render.print_line(console, line)
+    lines = _printed_last(run)[-MAX_PRINTED:]
+    if lines:
+        render.print_line(console, "printed last")
+    for line in lines:
+        render.print_line(console, f"  {line.expandtabs()}")
     render.print_line(console)
     for table in _tables(run, max_keys, has_curves=render.can_sketch(console)):
         if table.rows:
@@ -49,6 +57,7 @@ def details_json(run: RunRecord) -> dict[str, Any]:
         "dropped": dict(run.dropped),
         "unknown_kinds": dict(run.unknown_kinds),
         "n_superseded": run.n_superseded,
+        "console": _printed_last(run),
     }
     return {key: json_safe(value) for key, value in details.items()}
 
@@ -72,10 +81,23 @@ def _identity(run: RunRecord) -> Iterator[str]:
             yield f"{label:<8} {value}"
 
 
+def _printed_last(run: RunRecord) -> list[str]:
+    """The last lines of a run that failed, was killed or is lost."""
+    if run.status in ("running", "finished"):
+        return []
+    text = last_words(Path(run.path))
+    return text.split("\n") if text else []
+
+
 def _tables(run: RunRecord, max_keys: int | None, *, has_curves: bool) -> Iterator[Table]:
     yield _with_curves(_metrics_table(run), run) if has_curves else _metrics_table(run)
     yield _settings_table("Summary", {name: _rounded(one) for name, one in run.summary.items()}, None)
+    lineage = lineage_of([run], [run.name])
+    yield lineage_table(lineage)
+    # where the table tells the descent, its scope would only tell it again
     for scope, config in run.config.items():
+        if scope == "lineage" and lineage:
+            continue
         yield _settings_table(f"Config: {scope}", config, max_keys)
     yield _settings_table("Environment", run.environment, max_keys)
     yield _checkpoints_table(run)

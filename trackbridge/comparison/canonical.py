@@ -1,8 +1,8 @@
 """
 Canonical values: when two config values are the same, and when only their type differs.
 
-Flattening keeps lists whole, since reordering one is one difference and not many, and escapes dots, so
-that `{"a.b": 1}` and `{"a": {"b": 1}}` stay two different keys.
+Flattening keeps lists of values whole, since reordering one is one difference and not many, and escapes dots, so
+that `{"a.b": 1}` and `{"a": {"b": 1}}` stay two different keys. A list of mappings is nested by number, from 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Path: TypeAlias = tuple[str, ...]
 
 MAX_NUMBER_CHARS = 100
 
-_PLAIN = frozenset((str, int, float, bool, type(None), list))
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _WORDS: dict[str, Hashable] = {
     "true": ("bool", True),
@@ -37,13 +37,21 @@ def flatten(config: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
     for key, value in config.items():
         path = (*prefix, str(key))
         # Most leaves are plain, and asking those whether they are a Mapping takes longer than all the rest.
-        if type(value) in _PLAIN or not isinstance(value, Mapping):
-            leaves[path] = value
-        elif value:
-            leaves.update(flatten(value, path))
-        elif prefix:
+        inner = None if type(value) in _PLAIN else _inner(value)
+        if inner:
+            leaves.update(flatten(inner, path))
+        elif prefix or not isinstance(value, Mapping):
             leaves[path] = value
     return leaves
+
+
+def _inner(value: Any) -> Mapping[str, Any] | None:
+    """What is nested in a value, by key or number."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) and item for item in value):
+        return {str(number): item for number, item in enumerate(value)}
+    return None
 
 
 def dotted(path: Path) -> str:

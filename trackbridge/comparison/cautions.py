@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.keys import fold_index
 from trackbridge.comparison.note import MAX_NAMED, Note, named_runs
-from trackbridge.comparison.run_scores import At, is_halted
+from trackbridge.comparison.run_scores import At
 from trackbridge.comparison.scores import MetricComparison
 from trackbridge.comparison.statistics.optimism import expected_maximum
 
@@ -22,34 +22,12 @@ def cautions_on(
     groups: Sequence[ReplicateGroup], metrics: Sequence[MetricComparison], at: At, names: Mapping[str, str]
 ) -> Iterator[Note]:
     """The cautions on a comparison; the first metric is the leading one. `names` maps run ids to names."""
-    yield from _halted(groups, names)
-    yield from _stopped_early(groups, names)
     yield from _degenerate(groups, metrics[:1], names)
     yield from _folds(groups)
     yield from _mixed_settings(groups)
     yield from _many_groups(groups, metrics[:1])
     if at == "best":
         yield from _best_of_many(groups, metrics[:1])
-
-
-def _halted(groups: Sequence[ReplicateGroup], names: Mapping[str, str]) -> Iterator[Note]:
-    for group in groups:
-        ids = [run.run_id for run in group.runs if is_halted(run)]
-        if ids:
-            text = (
-                f"{named_runs(ids, names)} of {group.label} {_verb(ids)} halted early for a low score and left out:"
-                f" the mean of the {len(group.runs) - len(ids)} that went on flatters the setting"
-            )
-            yield Note("halted", "warning", text, tuple(ids))
-
-
-def _stopped_early(groups: Sequence[ReplicateGroup], names: Mapping[str, str]) -> Iterator[Note]:
-    ids = [run.run_id for group in groups for run in group.runs if run.summary.get("stopped_early_at") is not None]
-    if ids:
-        text = (
-            f"{named_runs(ids, names)} {_verb(ids)} ended by early stopping, which is no shorter training than planned"
-        )
-        yield Note("stopped_early", "info", text, tuple(ids))
 
 
 def _degenerate(

@@ -24,6 +24,7 @@ from trackbridge.comparison.findings import findings_on
 from trackbridge.comparison.groups import ReplicateGroup, groups_by, replicate_groups
 from trackbridge.comparison.importance import Importance, parameter_importance
 from trackbridge.comparison.judging import Pair, with_statistics, with_verdicts
+from trackbridge.comparison.lineage import Descent, lineage_of
 from trackbridge.comparison.metrics import chosen_metrics
 from trackbridge.comparison.note import Note
 from trackbridge.comparison.notes import notes_on
@@ -47,7 +48,7 @@ class Comparison:
 
     `runs` are in the groups' order, the baseline's first; `names` are theirs, made unique. `metrics` maps a
     name to its comparison, the likeliest one of interest first. `baselines` maps a group's index to the index
-    of the group it is read against. `diff` covers all runs.
+    of the group it is read against. `diff` covers all runs. `lineage` tells which runs they build on.
     """
 
     runs: tuple[RunRecord, ...]
@@ -55,6 +56,7 @@ class Comparison:
     groups: tuple[ReplicateGroup, ...]
     metrics: Mapping[str, MetricComparison]
     diff: RunDiff
+    lineage: tuple[Descent, ...]
     notes: tuple[Note, ...]
     at: At
     align: Align
@@ -171,12 +173,14 @@ def compare(
         lacking = None
     except MissingDependencyError as error:
         judged, lacking = compared, str(error)
+    run_names = tuple(unique_names(everyone))
     return Comparison(
         runs=everyone,
-        names=tuple(unique_names(everyone)),
+        names=run_names,
         groups=groups,
         metrics=MappingProxyType(judged),
         diff=diff_runs(everyone),
+        lineage=lineage_of(everyone, run_names),
         notes=notes_on(groups, list(judged.values()), at, lacking=lacking),
         at=at,
         align=align,

@@ -51,6 +51,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         **(_leading_json(comparison) if comparison.metrics else {}),
         "findings": [json_safe(dataclasses.asdict(one)) for one in comparison.findings()],
         "diff": diff_json(comparison.diff),
+        "lineage": [json_safe(dataclasses.asdict(one)) for one in comparison.lineage],
         "notes": [json_safe(dataclasses.asdict(note)) for note in comparison.notes],
     }
 

@@ -16,7 +16,8 @@ import numpy as np
 from trackbridge.comparison.chance import chance_level, learned_nothing
 from trackbridge.comparison.curve_findings import curve_findings
 from trackbridge.comparison.finding import Finding
-from trackbridge.comparison.run_scores import is_ended_by_rule, is_halted, last_position
+from trackbridge.comparison.halted import has_stopped_early, is_halted
+from trackbridge.comparison.run_scores import last_position
 from trackbridge.comparison.scores import MetricComparison
 from trackbridge.comparison.statistics.outliers import ALPHA, outliers
 from trackbridge.store.records import RunRecord
@@ -86,9 +87,8 @@ def _with_lengths(
 ) -> list[Finding]:
     """The findings and those on lengths; a longer run that jumped after the common end is told in one sentence."""
     align, name = leading.common.align, leading.name
-    lengths = {
-        run.run_id: last_position(run, name, align) for run in runs if name in run.metrics and not is_ended_by_rule(run)
-    }
+    whole = [run for run in runs if name in run.metrics and not (is_halted(run) or has_stopped_early(run))]
+    lengths = {run.run_id: last_position(run, name, align) for run in whole}
     # Of two runs, the longer one is the one to tell.
     usual = median_low(lengths.values()) if lengths else 0.0
     unequal = {run.run_id for run in runs if _is_unequal(lengths.get(run.run_id, usual), usual)}

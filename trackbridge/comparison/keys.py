@@ -98,11 +98,17 @@ def fold_index(run: RunRecord) -> int | None:
 def data_digests(run: RunRecord) -> dict[str, str]:
     """What identifies each of a run's data sets, by name: a SHA-256, or the fingerprint its library gives it.
 
-    They are recorded by `start_run(data=...)` among the environment, and by the pipeline in the scope `data`.
+    They are recorded by `start_run(data=...)` among the environment, and by the pipeline in the scope `data`, and in
+    `lineage` for the runs that this one builds on.
     """
     leaves = flatten({"data": run.environment.get("data") or {}}) | flatten({"data": run.config.get("data") or {}})
     named = [(path, value) for path, value in leaves.items() if path[-1] in ("fingerprint", "sha256") and value]
-    return {dotted(path[1:-1]): str(value) for path, value in sorted(named)}
+    found = {dotted(path[1:-1]): str(value) for path, value in sorted(named)}
+    for path, value in sorted(flatten({"lineage": run.config.get("lineage") or {}}).items()):
+        if path[-2] == "data":
+            stages = (part for part in path[1:-2] if part != "lineage")
+            found[dotted((*stages, path[-1]))] = str(value)
+    return found
 
 
 def _describes_data(path: Path) -> bool:

@@ -10,8 +10,8 @@ from trackbridge.events.names import lower_is_better
 from trackbridge.store.records import RunRecord
 
 _BOOKKEEPING = re.compile(
-    r"^system/|(?:^|[/_])(?:runtime|\w+_per_second|epoch|learning_rate|lr|grad_norm|total_flos|\w*jit_compilation_time"
-    r"|num_input_tokens\w*|tokens_seen|step|global_step)$"
+    r"^system/|(?:^|[/_])(?:runtime|\w+_per_second|epoch|learning_rate(?:/\w+)?|lr|grad_norm|total_flos"
+    r"|\w*jit_compilation_time|num_input_tokens\w*|tokens_seen|step|global_step)$"
 )
 _TIMING = re.compile(r"^system/|(?:^|[/_])(?:runtime|\w+_per_second|\w*jit_compilation_time)$")
 _EVALUATION_SPLIT = re.compile(r"^(?:eval|dev|val|valid|validation)(?:[/_]|$)")

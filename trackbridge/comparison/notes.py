@@ -13,9 +13,10 @@ import numpy as np
 from trackbridge.comparison.cautions import cautions_on
 from trackbridge.comparison.diff import unique_names
 from trackbridge.comparison.groups import ReplicateGroup
+from trackbridge.comparison.halted import has_stopped_early, is_halted
 from trackbridge.comparison.keys import data_digests
 from trackbridge.comparison.note import MAX_NAMED, Note, named_runs
-from trackbridge.comparison.run_scores import At, RunScore, is_ended_by_rule
+from trackbridge.comparison.run_scores import At, RunScore
 from trackbridge.comparison.scores import MetricComparison, aggregate
 from trackbridge.store.records import RunRecord
 
@@ -38,6 +39,8 @@ def notes_on(
     found = [
         *_data_differs(runs, names),
         *_unfinished(runs, names),
+        *_halted(runs, names),
+        *_stopped_early(runs, names),
         *_damaged(runs, names),
         *_unequal_length(groups, names, metrics),
         *_nonfinite(runs, names, metrics),
@@ -72,6 +75,27 @@ def _unfinished(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator
             yield Note("unfinished", "warning", f"{named_runs(ids, names)} {verb} {status}, not finished", tuple(ids))
 
 
+def _halted(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
+    halted = [run for run in runs if is_halted(run)]
+    if halted:
+        ids = [run.run_id for run in halted]
+        rules = "; ".join(sorted({str(run.summary.get("halted_by")) for run in halted}))
+        stopped = f"{named_runs(ids, names)} {'was' if len(ids) == 1 else 'were'} stopped early by a rule ({rules})"
+        yield Note(
+            "halted", "warning", f"{stopped}: no mean counts them, and the means of the others flatter", tuple(ids)
+        )
+
+
+def _stopped_early(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
+    ids = [run.run_id for run in runs if has_stopped_early(run)]
+    if ids:
+        rules = "; ".join(sorted({str(run.summary.get("stopped_early_by")) for run in runs if has_stopped_early(run)}))
+        whose = "its" if len(ids) == 1 else "their"
+        yield Note(
+            "stopped_early", "info", f"{named_runs(ids, names)} stopped early by {whose} own rule ({rules})", tuple(ids)
+        )
+
+
 def _damaged(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
     ids = [run.run_id for run in runs if run.problems or run.dropped]
     if ids:
@@ -82,8 +106,7 @@ def _damaged(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[No
 def _unequal_length(
     groups: Sequence[ReplicateGroup], names: Mapping[str, str], metrics: Sequence[MetricComparison]
 ) -> Iterator[Note]:
-    # A run that a rule ended is as long as it was meant to be.
-    runs = [run for group in groups for run in group.runs if not is_ended_by_rule(run)]
+    runs = [run for group in groups for run in group.runs if not (is_halted(run) or has_stopped_early(run))]
     steps = {run.run_id: max((one.last_step for one in run.metrics.values()), default=0) for run in runs}
     trained = {run_id: step for run_id, step in steps.items() if step > 0}
     shortest, longest = min(trained.values(), default=0), max(trained.values(), default=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from trackbridge.comparison.align import Align, CommonPosition, held_at, positions
+from trackbridge.comparison.halted import is_halted
 from trackbridge.events.names import lower_is_better
 from trackbridge.store.records import MetricSummary, RunRecord
 
@@ -59,16 +60,6 @@ def best_point(summary: MetricSummary) -> Point | None:
     else:
         value, step = summary.maximum, summary.maximum_step
     return None if value is None or step is None else Point(value, step)
-
-
-def is_halted(run: RunRecord) -> bool:
-    """Whether a study's rule paused the run early and it has not gone on: its score says little of its setting's."""
-    return run.summary.get("halted_at") is not None
-
-
-def is_ended_by_rule(run: RunRecord) -> bool:
-    """Whether a rule, of the study or of early stopping, ended the run before its last planned update."""
-    return is_halted(run) or run.summary.get("stopped_early_at") is not None
 
 
 def last_common(having: Sequence[RunRecord], name: str, align: Align) -> CommonPosition:

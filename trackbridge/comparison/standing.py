@@ -8,7 +8,8 @@ from statistics import median
 
 from trackbridge.comparison.chance import chance_level, learned_nothing
 from trackbridge.comparison.groups import ReplicateGroup
-from trackbridge.comparison.run_scores import At, RunScore, Standing, is_halted
+from trackbridge.comparison.halted import is_halted
+from trackbridge.comparison.run_scores import At, RunScore, Standing
 from trackbridge.comparison.statistics.intervals import is_usable
 from trackbridge.store.records import RunRecord
 

@@ -62,14 +62,14 @@ def mask_text(text: str, *, secrets: Sequence[str] = ()) -> str:
     return _URL_PASSWORD.sub(rf"\1:{MASK}", _VALUE_SHAPES.sub(MASK, text))
 
 
-def mask_value(value: Any) -> Any:
-    """JSON-safe data with secrets replaced, at any depth. The input is not changed."""
+def mask_value(value: Any, *, secrets: Sequence[str] = ()) -> Any:
+    """JSON-safe data with these secrets, and what looks like one, replaced at any depth. The input is not changed."""
     if isinstance(value, str):
-        return mask_text(value)
+        return mask_text(value, secrets=secrets)
     if isinstance(value, list):
-        return [mask_value(item) for item in value]
+        return [mask_value(item, secrets=secrets) for item in value]
     if isinstance(value, dict):
-        return {key: _mask_entry(key, item) for key, item in value.items()}
+        return {key: _mask_entry(key, item, secrets) for key, item in value.items()}
     return value
 
 
@@ -89,8 +89,8 @@ def mask_arguments(arguments: Sequence[str]) -> list[str]:
     return masked
 
 
-def _mask_entry(key: str, value: Any) -> Any:
+def _mask_entry(key: str, value: Any, secrets: Sequence[str]) -> Any:
     # Numbers, booleans and None under such a name are settings (`use_auth_token: true`), not credentials.
     if is_secret_name(key) and value and not isinstance(value, (bool, int, float)):
         return MASK
-    return mask_value(value)
+    return mask_value(value, secrets=secrets)

@@ -102,11 +102,15 @@ class PipelineConfig(Block):
     @model_validator(mode="after")
     def _resumed_runs_log_the_same_averages(self) -> PipelineConfig:
         # the logged loss is the mean since the last log, and a resumed Trainer begins a new mean
-        if self.checkpoints.every % self.training.log_every:
-            raise ValueError(
-                f"checkpoints.every {self.checkpoints.every} must be a multiple of"
-                f" training.log_every {self.training.log_every}"
-            )
+        trainings = {"training": self.training}
+        trainings |= {f"intermediate {stage.name!r}: training": stage.training for stage in self.intermediate}
+        trainings |= {"pretraining.training": self.pretraining.training} if self.pretraining else {}
+        for key, training in trainings.items():
+            if self.checkpoints.every % training.log_every:
+                raise ValueError(
+                    f"checkpoints.every {self.checkpoints.every} must be a multiple of {key}.log_every"
+                    f" {training.log_every}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -196,7 +200,7 @@ def parse_config(given: Mapping[str, Any], *, source: str = "config") -> Pipelin
 
 def _contradictions(config: PipelineConfig) -> list[tuple[bool, str]]:
     """Techniques that undo each other, and why; each with whether the config has both."""
-    has_lora, n_trained = config.lora is not None, config.freezing and config.freezing.trained_layers
+    has_lora, n_trained = config.lora is not None, config.freezing.trained_layers if config.freezing else None
     n_new = config.reinit.layers if config.reinit else 0
     return [
         (

@@ -47,15 +47,19 @@ def read_config_file(file: Path) -> dict[str, Any]:
 def read_overrides(assignments: Iterable[str]) -> dict[str, Any]:
     """The dotted keys and values of `key=value` texts; a value is read as YAML, so `3` is a number.
 
+    `key=@file` takes the block in a YAML file.
+
     Raises:
-        PipelineConfigError: a text has no `=` or its value is not YAML.
+        PipelineConfigError: a text has no `=`, its value is not YAML, or its file cannot be read.
     """
     overrides: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not (key and equals):
             raise PipelineConfigError(f"--set {assignment!r} must be KEY=VALUE, such as training.epochs=2")
-        overrides[key.strip()] = _parsed(value, f"--set {key}")
+        overrides[key.strip()] = (
+            read_config_file(Path(value[1:])) if value.startswith("@") else _parsed(value, f"--set {key}")
+        )
     return overrides
 
 

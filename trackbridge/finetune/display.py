@@ -68,7 +68,7 @@ class LineDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is KeyboardInterrupt:
+        if kind in (KeyboardInterrupt, SystemExit):
             self._say("stopped; the same command goes on from here")
 
     def run_began(self, name: str, *, resumed_from: Path | None) -> None:
@@ -127,7 +127,7 @@ class LiveDisplay:
         for bar in self._runs.values():
             self._bars.update(bar, visible=False)
         self._bars.stop()
-        if kind is KeyboardInterrupt:
+        if kind in (KeyboardInterrupt, SystemExit):
             self._bars.console.print("stopped; the same command goes on from here")
 
     def run_began(self, name: str, *, resumed_from: Path | None) -> None:

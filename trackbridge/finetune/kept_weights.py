@@ -42,7 +42,11 @@ class KeptWeights:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def hand_over(self, step: int | None, scores: Mapping[str, float]) -> Path | None:
-        """Make the weights of a step, if there is one, a checkpoint of the run in its own files; their folder then."""
+        """Make the weights of a step, if there is one, a checkpoint of the run in its own files; their folder then.
+
+        Those of the other steps are removed.
+        """
+        self.remove_all_but(step)
         if step is None:
             return None
         original, kept = self._path(step), kept_folder(self._run.path, step)

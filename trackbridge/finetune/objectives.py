@@ -49,8 +49,12 @@ def targets_for(pretraining: Pretraining, tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _next_tokens(example: TextExample) -> TextExample:
-    """Causal models shift the labels themselves."""
-    return {**example, "labels": example["input_ids"]}
+    """Causal models shift the labels themselves, and so never predict the first token.
+
+    It is marked so here, because Trainer counts it in by what it divides the loss of `BertLMHeadModel`, whose name does
+    not tell it that labels are shifted (transformers 5.23).
+    """
+    return {**example, "labels": [IGNORED, *example["input_ids"][1:]]}
 
 
 def _next_sentence(example: TextExample) -> TextExample:

@@ -27,7 +27,7 @@ TrainingConfig: TypeAlias = PipelineConfig | PretrainingConfig
 class Origin:
     """A finished run that another training builds on: the folder of the weights it kept, and their SHA-256.
 
-    `lineage` is what it recorded of those it builds on in turn.
+    `data` has the SHA-256 of each set of its data, and `lineage` what it recorded of those it builds on in turn.
     """
 
     run_id: str
@@ -35,11 +35,12 @@ class Origin:
     step: int
     weights: Path
     sha256: str
+    data: Mapping[str, str] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
     def recorded(self) -> dict[str, Any]:
         """What the run that builds on it records: its whole descent, so that it can be told without the other runs."""
-        told = {"run_id": self.run_id, "run": self.name, "step": self.step, "sha256": self.sha256}
+        told = {"run_id": self.run_id, "run": self.name, "step": self.step, "sha256": self.sha256, "data": self.data}
         return {**told, "lineage": self.lineage} if self.lineage else told
 
 
@@ -62,7 +63,7 @@ def _intermediate(config: PipelineConfig) -> PipelineConfig:
     *earlier, last = config.intermediate
     return PipelineConfig(
         project=config.project,
-        name=f"intermediate {last.name}",
+        name=_named(f"intermediate {last.name}", last.seeds, config),
         model=config.model,
         data=last.data,
         training=last.training,
@@ -79,7 +80,7 @@ def _pretraining(config: PipelineConfig) -> PretrainingConfig:
     assert pretraining is not None  # only asked for where there is one
     return PretrainingConfig(
         project=config.project,
-        name=f"pretraining {pretraining.objective}",
+        name=_named(f"pretraining {pretraining.objective}", pretraining.seeds, config),
         model=config.model,
         pretraining=pretraining,
         checkpoints=config.checkpoints.model_copy(update={"keep": "none"}),
@@ -103,6 +104,12 @@ def _teacher(config: PipelineConfig) -> PipelineConfig:
     )
 
 
+def _named(title: str, seeds: StageSeeds, config: PipelineConfig) -> str:
+    """A stage with the seeds of the run it is for has sisters, from which its name tells it by them."""
+    told = (f"{name} {seed}" for name, seed in config.seeds.model_dump().items())
+    return f"{title} {' '.join(told)}" if seeds == "run" else title
+
+
 def _seeds(seeds: StageSeeds, config: PipelineConfig) -> Seeds:
     return config.seeds if seeds == "run" else seeds
 
@@ -115,8 +122,9 @@ def origin_of(record: RunRecord) -> Origin | None:
     folder = kept_folder(Path(record.path), step)
     if not folder.is_dir():
         return None
+    data = {name: described["sha256"] for name, described in record.config.get("data", {}).items()}
     lineage = record.config.get("lineage", {})
-    return Origin(record.run_id, record.name, step, folder, weights_digest(folder), lineage)
+    return Origin(record.run_id, record.name, step, folder, weights_digest(folder), data, lineage)
 
 
 def weights_digest(folder: Path) -> str:

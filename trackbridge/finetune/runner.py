@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trackbridge.comparison.halted import is_halted
 from trackbridge.errors import PipelineConfigError
 from trackbridge.finetune.checkpoints import last_checkpoint
 from trackbridge.finetune.display import TrainingDisplay
-from trackbridge.finetune.halting import is_paused
 from trackbridge.finetune.identity import planned_identity, recorded_identity
 from trackbridge.finetune.origins import Origin, Role, TrainingConfig, origin_of, origins_wanted
 from trackbridge.finetune.outcome import Outcome
@@ -125,10 +125,13 @@ class Runner:
 
     def _origin(self, planned: PlannedRun, role: Role, config: TrainingConfig) -> Origin:
         """The training that `planned` builds on, done now if it was not done before."""
-        stage = planned.stage(config)
+        stage = planned.stage(role, config)
         outcome = self._awaited(stage)
-        self._display.run_ended(outcome)
-        origin = origin_of(outcome.record) if outcome.record else None
+        if outcome.ending != "found finished":
+            # every run of a study finds the stages it shares, which is no news
+            self._display.run_ended(outcome)
+        # the first rank alone is sure to see what it has just written
+        origin = of_first_rank(origin_of(outcome.record) if outcome.record else None)
         if origin is None:
             raise PipelineConfigError(
                 f"{stage.name}: no score of it was a number, so there are no {role} to begin with"
@@ -139,7 +142,7 @@ class Runner:
         same = [run for run in self._runs(planned) if recorded_identity(run) == identity]
         done = next((run for run in same if run.status == "finished" and _is_done(run, planned)), None)
         if done is not None:
-            return _Beginning(done.run_id, found="found paused" if is_paused(done) else "found finished")
+            return _Beginning(done.run_id, found="found paused" if is_halted(done) else "found finished")
         alive = next((run for run in same if run.status == "running"), None)
         if alive is not None or not is_ours:
             return _Beginning(alive.run_id if alive else "", found="found running")
@@ -147,7 +150,7 @@ class Runner:
         if not stopped:
             return _Beginning(new_id())
         run, checkpoint = max(stopped, key=lambda pair: pair[0].started_ns)
-        return _Beginning(run.run_id, checkpoint, was_paused=is_paused(run))
+        return _Beginning(run.run_id, checkpoint, was_paused=is_halted(run))
 
     def _runs(self, planned: PlannedRun) -> list[RunRecord]:
         return self._store.runs(project=planned.config.project, group=planned.group)
@@ -161,8 +164,8 @@ def _is_done(run: RunRecord, planned: PlannedRun) -> bool:
     """Whether a finished run is what was planned: a stage still has its weights, and a pause is an end if asked for."""
     if planned.is_stage:
         return origin_of(run) is not None
-    return planned.halt is not None or not is_paused(run)
+    return planned.halt is not None or not is_halted(run)
 
 
 def _ending(record: RunRecord | None) -> Literal["finished", "paused"]:
-    return "paused" if record is not None and is_paused(record) else "finished"
+    return "paused" if record is not None and is_halted(record) else "finished"

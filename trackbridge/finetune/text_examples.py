@@ -146,7 +146,9 @@ def _first_and_last(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list
 
 
 def _block(first: list[int], content: list[tuple[int, int]], last: list[int]) -> TextExample:
+    # a separator at a cut would stand beside another one
+    inner = content[content[0][1] == NO_WORD : len(content) - (content[-1][1] == NO_WORD)]
     return {
-        "input_ids": [*first, *(token for token, _ in content), *last],
-        "words": [*[NO_WORD] * len(first), *(word for _, word in content), *[NO_WORD] * len(last)],
+        "input_ids": [*first, *(token for token, _ in inner), *last],
+        "words": [*[NO_WORD] * len(first), *(word for _, word in inner), *[NO_WORD] * len(last)],
     }

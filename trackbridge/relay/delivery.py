@@ -10,10 +10,12 @@ from time import time_ns
 from typing import TypeVar
 
 from trackbridge.adapters.base import Adapter, Ending, RemoteRef, RunHeader
+from trackbridge.adapters.registry import told_of_version
 from trackbridge.errors import AdapterBug, DeliveryError, MissingDependencyError, TransientDeliveryError
 from trackbridge.journal.cursor import State, load_cursor, save_cursor
 from trackbridge.relay.choice import CheckpointChoice
 from trackbridge.relay.feed import Batch, Feed
+from trackbridge.relay.header import with_last_words
 from trackbridge.relay.log import masked
 from trackbridge.settings import CheckpointUpload
 from trackbridge.targets import Target
@@ -91,7 +93,8 @@ class RunDelivery:
         if not self._is_open:
             return
         self._is_open = False
-        self._guarded(lambda: self._adapter.close(ending))
+        told = None if ending is None else with_last_words(ending, self.header.folder)
+        self._guarded(lambda: self._adapter.close(told))
         if ending is not None:
             self.cursor.closed_as, self.cursor.error = ending.status, None
             self._save("delivered")
@@ -124,11 +127,14 @@ class RunDelivery:
         """The call's answer; whatever an adapter lets slip becomes an AdapterBug, so that the others go on."""
         try:
             return call()
+        except AdapterBug as bug:
+            raise AdapterBug(f"{bug}{told_of_version(self._adapter)}") from bug
         except (DeliveryError, MissingDependencyError):
             raise
         except Exception as error:
             _log.exception("the %s adapter failed", self.target)
-            raise AdapterBug(f"the {self.target} adapter failed: {type(error).__name__}: {error}") from error
+            told = f"the {self.target} adapter failed: {type(error).__name__}: {error}{told_of_version(self._adapter)}"
+            raise AdapterBug(told) from error
 
     def _save(self, state: State) -> None:
         self.cursor.state, self.cursor.updated_ns = state, time_ns()

@@ -16,9 +16,9 @@ from trackbridge.adapters.base import Adapter, Ending
 from trackbridge.adapters.registry import load_adapter
 from trackbridge.errors import AdapterBug, TrackbridgeError, TransientDeliveryError
 from trackbridge.journal.cursor import delivery_folder, load_cursor, lock_file
+from trackbridge.journal.lock import held
 from trackbridge.relay.delivery import CONFIRM_TIMEOUT_S, RunDelivery, note_failure
 from trackbridge.relay.header import header_of
-from trackbridge.journal.lock import held
 from trackbridge.relay.retry import Backoff
 from trackbridge.relay.standing import is_delivered
 from trackbridge.relay.watch import RunWatch

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from trackbridge.errors import DeliveryRefused
 from trackbridge.journal.cursor import Cursor, load_cursor, lock_file, sync_command, targets_of
-from trackbridge.relay.feed import has_news
 from trackbridge.journal.lock import held
+from trackbridge.relay.feed import has_news
 
 StandingState: TypeAlias = Literal["delivered", "delivering", "waiting", "stopped", "refused", "broken"]
 

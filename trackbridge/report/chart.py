@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,20 @@ from trackbridge.report.text import number_text
 
 MAX_END_LABELS = 8
 
+Places: TypeAlias = NDArray[np.int64 | np.float64]
+"""Where points lie across a chart: steps, or the values of a config key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve: `steps` int64[n], `values` float64[n], NaN and infinities included.
+    """A curve: `steps` int64[n], or float64[n] of another axis, `values` float64[n], NaN and infinities included.
 
     Lines of one `style` share colour and dash. A `thin` line is one of many and has no label of its own.
     `best` is the index of the point to mark, None for none.
     """
 
     label: str
-    steps: NDArray[np.int64]
+    steps: Places
     values: NDArray[np.float64]
     style: int
     weight: Literal["thin", "bold"] = "bold"
@@ -43,9 +46,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A filled range around a line of the same style: `steps` int64[n], `low` and `high` float64[n]."""
+    """A filled range around a line of the same style: `steps` as there, `low` and `high` float64[n]."""
 
-    steps: NDArray[np.int64]
+    steps: Places
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     style: int
@@ -77,7 +80,7 @@ NARROW = Size(370, 300, 2000)
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The plot area in pixels, the two scales that fill it, and into how many buckets a long curve is folded."""
+    """The plot area in pixels, the scales that fill it, what lies across, and how many buckets fold a long curve."""
 
     left: float
     top: float
@@ -85,9 +88,10 @@ class _Frame:
     bottom: float
     x: Scale
     y: Scale
+    x_title: str
     n_buckets: int
 
-    def across(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    def across(self, steps: Places) -> NDArray[np.float64]:
         return self.left + self.x.place(steps.astype(np.float64)) * (self.right - self.left)
 
     def down(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -115,6 +119,7 @@ def draw_chart(chart: Chart, *, size: Size = WIDE, y_scale: type[LinearScale] | 
         bottom=size.height + legend_height - 42,
         x=_step_axis(steps),
         y=y_scale.covering(values),
+        x_title=chart.x_title,
         n_buckets=_buckets(chart, size),
     )
     body = [
@@ -162,7 +167,7 @@ def _document(chart: Chart, width: float, height: float, body: str) -> str:
 
 def _spoken(chart: Chart) -> str:
     ends = [
-        f"{line.label} ends at {number_text(float(line.values[-1]))} at {chart.x_title} {int(line.steps[-1])}"
+        f"{line.label} ends at {number_text(float(line.values[-1]))} at {chart.x_title} {line.steps[-1]}"
         for line in chart.lines
         if line.weight == "bold" and len(line.steps)
     ]
@@ -221,7 +226,7 @@ def _look(line: Line) -> dict[str, str | float]:
     return {"stroke": colour(line.style), "stroke_width": 2.2, "stroke_dasharray": dash(line.style)}
 
 
-def _finite_stretches(line: Line, n_buckets: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+def _finite_stretches(line: Line, n_buckets: int) -> Iterator[tuple[Places, NDArray[np.float64]]]:
     finite = np.isfinite(line.values)
     steps, values, gaps = line.steps[finite], line.values[finite], np.cumsum(~finite)[finite]
     if not len(steps):
@@ -237,11 +242,11 @@ def _non_finite_marks(line: Line, frame: _Frame) -> Iterator[str]:
     across = frame.across(line.steps[places])
     _, first = np.unique(across // 7, return_index=True)
     for index, x in zip(places[first].tolist(), across[first].tolist(), strict=True):
-        step, value = int(line.steps[index]), float(line.values[index])
+        step, value = line.steps[index], float(line.values[index])
         y, shape = _mark(value, frame)
         yield element(
             "path",
-            element("title", text(f"{line.label}: {number_text(value)} at step {step}")),
+            element("title", text(f"{line.label}: {number_text(value)} at {frame.x_title} {step}")),
             d=f"M{x:.1f} {y:.1f}{shape}",
             stroke=colour(line.style),
             stroke_width=2,
@@ -256,7 +261,7 @@ def _mark(value: float, frame: _Frame) -> tuple[float, str]:
 
 def _best_mark(line: Line, index: int, frame: _Frame) -> str:
     step, value = line.steps[index : index + 1], line.values[index : index + 1]
-    told = f"{line.label}: best {number_text(float(value[0]))} at step {int(step[0])}"
+    told = f"{line.label}: best {number_text(float(value[0]))} at {frame.x_title} {step[0]}"
     return element(
         "circle",
         element("title", text(told)),
@@ -283,7 +288,7 @@ def _band(band: Band, frame: _Frame) -> str:
     return element("path", d="".join(paths), style=f"fill:{colour(band.style)};fill-opacity:.14") if paths else ""
 
 
-def _outline(frame: _Frame, steps: NDArray[np.int64], low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
+def _outline(frame: _Frame, steps: Places, low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
     above = min_max_indices(steps, high, frame.n_buckets)
     below = min_max_indices(steps, low, frame.n_buckets)[::-1]
     x = np.concatenate([frame.across(steps[above]), frame.across(steps[below])])

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def min_max_indices(steps: NDArray[np.int64], values: NDArray[np.float64], n_buckets: int) -> NDArray[np.int64]:
+def min_max_indices(
+    steps: NDArray[np.int64 | np.float64], values: NDArray[np.float64], n_buckets: int
+) -> NDArray[np.int64]:
     """The indices to draw, in order: per bucket of steps its lowest and highest value, and the first and last point.
 
     Args:
-        steps: int64[n], increasing.
+        steps: int64[n] or float64[n], increasing.
         values: float64[n], finite.
         n_buckets: equal shares of the step range; at most twice as many points plus two come back.
     """

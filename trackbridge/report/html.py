@@ -11,18 +11,22 @@ from importlib.resources import files
 
 from trackbridge import __version__
 from trackbridge.comparison.comparison import Comparison
-from trackbridge.report.chart import NARROW, WIDE, Size, draw_chart
+from trackbridge.comparison.sweep import sweep
+from trackbridge.report.chart import NARROW, WIDE, Chart, Size, draw_chart
 from trackbridge.report.curves import metric_chart
 from trackbridge.report.markup import element, text
 from trackbridge.report.palette import colour, palette_css
-from trackbridge.report.scale import suitable_scale
+from trackbridge.report.scale import LinearScale, LogScale, suitable_scale
+from trackbridge.report.sweep import sweep_chart
 from trackbridge.report.tables import (
+    AT_WORDS,
     Cell,
     Column,
     Table,
     folded_differences_table,
     group_text,
     groups_table,
+    lineage_table,
     runs_table,
     settings_table,
     subtitle_text,
@@ -42,8 +46,15 @@ _BREAKS = re.compile(r"([./_=,])(?=\w)")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def comparison_page(comparison: Comparison) -> str:
-    """The whole page: headline, notes, scores by group, what differs, curves, scores by run."""
+def comparison_page(comparison: Comparison, *, against: str | None = None) -> str:
+    """The whole page: headline, notes, scores by group, what differs, curves, scores by run.
+
+    `against` names a config key that the scores are drawn against, before the curves.
+
+    Raises:
+        NotFoundError: none of the runs has that key.
+        MisuseError: it holds something other than numbers.
+    """
     metrics = list(comparison.metrics)[:MAX_TABLE_METRICS]
     title = title_text(comparison)
     body = "".join(
@@ -54,8 +65,10 @@ def comparison_page(comparison: Comparison) -> str:
             _section(groups_table(comparison, metrics)) if metrics else "",
             _section(settings_table(comparison)),
             _section(folded_differences_table("Environment", comparison.diff.in_section("environment"))),
+            _sweeps(comparison, metrics, against) if against else "",
             _curves(comparison, metrics),
             _section(runs_table(comparison, metrics)),
+            _section(lineage_table(comparison.lineage)),
             element("footer", text(f"trackbridge {__version__}")),
         ]
     )
@@ -122,9 +135,22 @@ def _curves(comparison: Comparison, metrics: Sequence[str]) -> str:
     return element("section", element("h2", "Curves"), caption, *charts)
 
 
+def _sweeps(comparison: Comparison, metrics: Sequence[str], key: str) -> str:
+    sweeps = [sweep(comparison, metric, key) for metric in metrics[:MAX_CHARTS]]
+    charts = [element("figure", *_in_both_sizes(sweep_chart(one), LinearScale, len(sweeps))) for one in sweeps]
+    words = f"A dot: one run, {AT_WORDS[comparison.at]}. The line: their means, with a band of one standard deviation."
+    left_out = max((one.n_without for one in sweeps), default=0)
+    words += f" {counted(left_out, 'run')} without that key or score not shown." if left_out else ""
+    heading = element("h2", text(f"Scores against {key}"))
+    return element("section", heading, element("p", text(words), class_="muted"), *charts)
+
+
 def _chart_in_both_sizes(comparison: Comparison, metric: str, n_charts: int) -> Iterator[str]:
     chart = metric_chart(comparison, metric)
-    y_scale = suitable_scale([line.values for line in chart.lines])
+    yield from _in_both_sizes(chart, suitable_scale([line.values for line in chart.lines]), n_charts)
+
+
+def _in_both_sizes(chart: Chart, y_scale: type[LinearScale] | type[LogScale], n_charts: int) -> Iterator[str]:
     for size, points, name in ((WIDE, MAX_POINTS_WIDE, "wide"), (NARROW, MAX_POINTS_NARROW, "narrow")):
         fitted = Size(size.width, size.height, points // n_charts)
         yield element("div", draw_chart(chart, size=fitted, y_scale=y_scale), class_=name)

@@ -11,6 +11,7 @@ from trackbridge.report.tables import (
     Table,
     diff_tables,
     groups_table,
+    lineage_table,
     runs_table,
     settings_table,
     subtitle_text,
@@ -25,6 +26,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&@])")
 def comparison_markdown(comparison: Comparison, metrics: Sequence[str]) -> str:
     """Scores by group, what differs, scores by run and the notes, with a final newline."""
     tables = [groups_table(comparison, metrics), settings_table(comparison), runs_table(comparison, metrics)]
+    tables += [lineage_table(comparison.lineage)]
     notes = [f"- {'**' if note.level == 'warning' else ''}{escaped(note.text)}" for note in comparison.notes]
     notes = [note + "**" if note.startswith("- **") else note for note in notes]
     head = f"### {escaped(title_text(comparison))}\n\n{escaped(subtitle_text(comparison))}"

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
 from trackbridge.comparison.groups import seeds_text
+from trackbridge.comparison.lineage import Descent
 from trackbridge.comparison.run_scores import At, Point
 from trackbridge.comparison.scores import GroupScore, MetricComparison
 from trackbridge.report.text import counted, mean_text, number_text, value_text
@@ -23,6 +24,7 @@ Importance: TypeAlias = Literal["essential", "useful", "extra"]
 MAX_RUN_COLUMNS = 10
 MAX_GROUP_COLUMNS = 6
 MAX_VALUE_CHARS = 160
+SHORT_DIGEST = 12
 
 AT_WORDS: dict[At, str] = {"best": "at its best", "last": "at its end", "common": "at the last common step"}
 
@@ -133,6 +135,33 @@ def settings_table(comparison: Comparison) -> Table:
     return differences_table(title, between.in_section("config"), labels, between.reference)
 
 
+def lineage_table(lineage: Sequence[Descent]) -> Table:
+    """One row per run and what it builds on: which run, at which step, and how much of it came along."""
+    columns = (
+        Column("run", importance="essential"),
+        Column("builds on", importance="essential"),
+        Column("takes", importance="useful"),
+        Column("at step", "right", "essential"),
+        Column("layers carried", "right", "essential"),
+        Column("sha256"),
+        Column("run id", importance="extra"),
+    )
+    rows = tuple(
+        (
+            Cell(one.run),
+            Cell(one.builds_on),
+            Cell(one.role),
+            Cell(str(one.step)),
+            Cell(_layers_text(one)),
+            Cell(one.sha256[:SHORT_DIGEST]),
+            Cell(one.builds_on_id[:SHORT_DIGEST]),
+        )
+        for one in lineage
+    )
+    caption = "embeddings come with any number of layers; the top is a last norm and the pooler; ids are shortened"
+    return Table("Lineage", columns, rows, caption)
+
+
 def differences_table(title: str, differences: Sequence[Difference], names: Sequence[str], reference: int) -> Table:
     """One row per key and one column per run or group; values other than the reference's stand out."""
     columns = [Column(name, importance="essential") for name in names]
@@ -201,6 +230,13 @@ def _leading_cells(metric: MetricComparison, run: RunRecord) -> list[Cell]:
 def _is_unequal(metric: MetricComparison) -> bool:
     """True where the last common position is not the end of every run, so that it has something to tell."""
     return any(score.common is None or score.common.step != score.last.step for score in metric.runs)
+
+
+def _layers_text(descent: Descent) -> str:
+    if descent.layers is None:
+        return "-"
+    came, there_are = descent.layers
+    return f"{came} of {there_are}" + (" and the top" if "top" in descent.carried else "")
 
 
 def _shared_seeds(runs: Sequence[RunRecord]) -> tuple[Seeds, list[Seeds]]:

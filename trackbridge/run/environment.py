@@ -19,6 +19,7 @@ from typing import Any
 from trackbridge.events.redact import mask_arguments, mask_value
 from trackbridge.events.values import as_json, clean_text, shown
 from trackbridge.run import files
+from trackbridge.run.credentials import credentials
 from trackbridge.run.git import Git
 from trackbridge.settings import reproducibility_variables
 
@@ -41,7 +42,8 @@ def capture(files_folder: Path, *, patch_limit_bytes: int) -> dict[str, Any]:
         "variables": reproducibility_variables,
         "git": lambda: git.state(files_folder, patch_limit_bytes),
     }
-    return {name: mask_value(as_json(_probe(probe))) for name, probe in probes.items()}
+    secrets = credentials()
+    return {name: mask_value(as_json(_probe(probe)), secrets=secrets) for name, probe in probes.items()}
 
 
 def fingerprints(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from trackbridge.events.redact import mask_text
 from trackbridge.run import files
+from trackbridge.run.credentials import credentials
 
 TIMEOUT_S = 0.3
 MAX_UNTRACKED = 50
@@ -110,7 +111,9 @@ def _patch(diff: bytes, files_folder: Path, limit_bytes: int) -> dict[str, Any]:
         return {}
     if len(diff) > limit_bytes:
         return {"patch_omitted": f"{len(diff)} bytes, more than the limit of {limit_bytes}"}
-    masked = mask_text(diff.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    masked = mask_text(diff.decode("utf-8", "surrogateescape"), secrets=credentials()).encode(
+        "utf-8", "surrogateescape"
+    )
     # Each session of a run may have a patch of its own.
     name = f"uncommitted-{hashlib.sha256(masked).hexdigest()[:12]}.patch"
     files.write_once(files_folder / name, masked)

@@ -29,7 +29,7 @@ from trackbridge.events.models import (
     TagsSet,
 )
 from trackbridge.events.names import check_metric_name, check_scope
-from trackbridge.events.redact import is_secret_variable, mask_text, mask_value
+from trackbridge.events.redact import mask_text, mask_value
 from trackbridge.events.values import (
     as_json_object,
     as_label,
@@ -44,10 +44,11 @@ from trackbridge.journal.paths import kept_folder
 from trackbridge.journal.sidecar import Sidecar, write_sidecar
 from trackbridge.run import files
 from trackbridge.run.companion import Companion
+from trackbridge.run.console import stop_recording
+from trackbridge.run.credentials import credentials
 from trackbridge.run.media import Media, as_media
 from trackbridge.run.nowhere import Journal, Nowhere
 from trackbridge.run.seeds import Seeds
-from trackbridge.settings import variables_named
 
 _MAX_TRACEBACK = 20_000
 
@@ -74,6 +75,10 @@ class Run:
         self.companion: Companion | None = None
         self._journal = journal
         self._names: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a spawned worker, which logs too; the run and its relays stay this process's to end."""
+        return {**self.__dict__, "companion": None}
 
     def log(self, metrics: Mapping[str, Any], *, step: int, epoch: float | None = None) -> None:
         """Record scalars and media at a step (optimizer updates completed).
@@ -135,7 +140,7 @@ class Run:
         Raises:
             MisuseError: it is none of these, or contains itself; the scope is no plain word.
         """
-        copied = mask_value(as_json_object("config", config))
+        copied = mask_value(as_json_object("config", config), secrets=credentials())
         self.append(ConfigLogged, scope=check_scope(scope), config=copied)
 
     def log_seeds(self, seeds: Seeds) -> None:
@@ -158,7 +163,7 @@ class Run:
         if not isinstance(values, Mapping):
             raise MisuseError(f"summary is {shown(values)} ({type(values).__name__}); expected a mapping")
         plain = {name: _number_or_self(value) for name, value in values.items()}
-        self.append(SummaryLogged, values=mask_value(as_json_object("summary", plain)))
+        self.append(SummaryLogged, values=mask_value(as_json_object("summary", plain), secrets=credentials()))
 
     def log_checkpoint(
         self, path: str | Path, *, step: int, metrics: Mapping[str, Any] | None = None, keep: bool = False
@@ -307,6 +312,7 @@ class Run:
         if self.is_closed:
             return
         self.is_closed = True
+        stop_recording(self.path)
         self._journal.end(
             RunFinished,
             status=status,
@@ -327,7 +333,7 @@ class Run:
 
 def _without_secrets(text: str) -> str:
     # An exception may quote the address or header that a key was sent in.
-    return mask_text(clean_text(text), secrets=variables_named(is_secret_variable))
+    return mask_text(clean_text(text), secrets=credentials())
 
 
 def _described(error: BaseException) -> str:

@@ -5,7 +5,7 @@ It speaks the part of Comet's protocol with which comet_ml 3.58 creates or takes
 assets and reads all of it back. It keeps everything it is sent, duplicates too: it is a witness, no helper.
 
     with FakeComet() as comet:
-        for name, value in comet.environment().items():
+        for name, value in comet.environment.items():
             monkeypatch.setenv(name, value)
         ...
         assert comet.seen(run_id).curve("train/loss") == [(1, 0.5)]
@@ -42,10 +42,7 @@ class FakeComet(LoopbackServer):
         self._refusal: int | None = None
         self._tears_batches = False
 
-    def __enter__(self) -> FakeComet:
-        super().__enter__()
-        return self
-
+    @property
     def environment(self) -> dict[str, str]:
         """The variables that point the SDK here, and keep it from calling anybody else."""
         return {

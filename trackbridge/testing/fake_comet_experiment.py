@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -100,6 +101,7 @@ class FakeExperiment:
             artifacts=frozenset(name for asset in self.assets if (name := _artifact(asset)) is not None),
             status=self._status(),
             error=self.error or "",
+            console="".join(self.output),
         )
 
     def _config(self) -> dict[str, str]:
@@ -287,7 +289,7 @@ def _point(metric: dict[str, Any]) -> SeenPoint:
     at_ms = metric.get("timestamp")
     step = metric["step"]
     return SeenPoint(
-        metric=metric["metricName"],
+        metric=re.sub("^sys[.]", "system/", metric["metricName"]),
         value=float(metric["metricValue"]),
         step=math.floor(step) if step is not None else 0,
         time_ns=None if at_ms is None else at_ms * 1_000_000,

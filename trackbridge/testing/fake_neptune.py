@@ -7,7 +7,7 @@ short one, written by hand, is enough. It is as strict as Neptune: a series take
 field keeps its type.
 
     with FakeNeptune() as neptune:
-        for name, value in neptune.environment().items():
+        for name, value in neptune.environment.items():
             monkeypatch.setenv(name, value)
         ...
         assert neptune.seen(run_id).curve("train/loss") == [(1, 0.5)]
@@ -50,16 +50,13 @@ class FakeNeptune(LoopbackServer):
         self._tears = False
         self._parts: dict[str, list[bytes]] = {}
 
-    def __enter__(self) -> FakeNeptune:
-        super().__enter__()
-        return self
-
     @property
     def secret(self) -> str:
         """The one API token it accepts; as in life, it says where the server is."""
         token = {"api_address": self.url, "api_url": self.url, "api_key": self._key}
         return base64.b64encode(json.dumps(token).encode()).decode()
 
+    @property
     def environment(self) -> dict[str, str]:
         """The variables that point the SDK here; the last one lets it speak HTTP without TLS."""
         return {

@@ -111,6 +111,7 @@ class FakeNeptuneRun:
             artifacts=frozenset(path.split("/")[0] for path in files if path.split("/")[1] == "files"),
             status=self.value("run/status") or "running",
             error=self.value("run/error") or "",
+            console=(self.value("run/console") or b"").decode(),
         )
 
     def _config(self) -> dict[str, str]:
@@ -123,11 +124,13 @@ class FakeNeptuneRun:
         }
 
     def _points(self) -> tuple[SeenPoint, ...]:
-        series = [*self.below("metrics").items(), *self.below("not_finite").items()]
+        # Beside the machine's metrics the SDK streams the console, as text.
+        kinds = {"metrics": "floatSeries", "monitoring": "floatSeries", "not_finite": "stringSeries"}
         points = [
             SeenPoint(_own_name(path), float(entry.value), int(entry.step), entry.at_ms * 1_000_000)
-            for path, one in series
-            if one.type.endswith("Series")
+            for folder, kind in kinds.items()
+            for path, one in self.below(folder).items()
+            if one.type == kind
             for entry in one.value
         ]
         return tuple(sorted(points, key=lambda point: point.time_ns or 0))

@@ -14,9 +14,8 @@ artifacts, and read runs back. Nothing leaves the machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -28,8 +27,8 @@ Variables: TypeAlias = Mapping[str, Any]
 ENTITY = "team"
 
 
-class FakeWandb:
-    """A W&B server; a context manager. Trouble is switched on through `server`, see `LoopbackServer`.
+class FakeWandb(LoopbackServer):
+    """The server; a context manager. `outage()` and `trouble(...)` are those of `LoopbackServer`.
 
     Attributes:
         runs: what it has, by run id.
@@ -38,7 +37,7 @@ class FakeWandb:
     """
 
     def __init__(self) -> None:
-        self.server = LoopbackServer(self._answer)
+        super().__init__(self._answered)
         self.runs: dict[str, FakeWandbRun] = {}
         self.artifacts: dict[str, FakeArtifact] = {}
         self.secret = "5ec2e7fa" * 5
@@ -67,20 +66,11 @@ class FakeWandb:
     def environment(self) -> dict[str, str]:
         """The variables that bring the SDK here, and keep it from going anywhere else."""
         return {
-            "WANDB_BASE_URL": self.server.url,
+            "WANDB_BASE_URL": self.url,
             "WANDB_API_KEY": self.secret,
             "WANDB_ENTITY": ENTITY,
             "WANDB_ERROR_REPORTING": "false",
         }
-
-    def __enter__(self) -> FakeWandb:
-        self.server.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.server.__exit__(kind, error, traceback)
 
     def run_ids(self) -> list[str]:
         """Every run it has."""
@@ -90,21 +80,11 @@ class FakeWandb:
         """The run in the words of the contract suite."""
         return self.runs[run_id].as_seen()
 
-    def outage(self) -> Any:
-        """While it lasts, connections are refused."""
-        return self.server.outage()
-
-    @contextmanager
-    def refusal(self) -> Iterator[None]:
+    def refusal(self) -> AbstractContextManager[None]:
         """While it lasts, the key is refused."""
-        with self.server.trouble(status=401):
-            yield
+        return self.trouble(status=401)
 
-    def received(self) -> bytes:
-        """The bodies of all requests so far."""
-        return self.server.received()
-
-    def _answer(self, request: Request) -> Response:
+    def _answered(self, request: Request) -> Response:
         parts = [unquote(part) for part in request.path.split("/")[1:]]
         if request.path == "/graphql":
             return self._graphql(request.json())
@@ -161,9 +141,7 @@ class FakeWandb:
 
     def _create_run_files(self, variables: Variables) -> Any:
         run_id = variables["run"]
-        files = [
-            {"name": name, "uploadUrl": f"{self.server.url}/upload/{run_id}/{name}"} for name in variables["files"]
-        ]
+        files = [{"name": name, "uploadUrl": f"{self.url}/upload/{run_id}/{name}"} for name in variables["files"]]
         return {"createRunFiles": {"runID": run_id, "uploadHeaders": [], "files": files}}
 
     def _create_artifact(self, variables: Variables) -> Any:
@@ -226,14 +204,14 @@ class FakeWandb:
         return {"updateArtifactManifest": {"artifactManifest": self._manifest(variables["artifactManifestID"])}}
 
     def _manifest(self, artifact_id: str) -> dict[str, Any]:
-        url = f"{self.server.url}/artifact/{artifact_id}/wandb_manifest.json"
+        url = f"{self.url}/artifact/{artifact_id}/wandb_manifest.json"
         return {"id": artifact_id, "file": {"id": artifact_id, "uploadUrl": url, "uploadHeaders": []}}
 
     def _create_artifact_files(self, variables: Variables) -> Any:
         edges = []
         for file in variables["input"]["artifactFiles"]:
             artifact_id, name = file["artifactID"], file["name"]
-            url = f"{self.server.url}/artifact/{artifact_id}/{quote(name)}"
+            url = f"{self.url}/artifact/{artifact_id}/{quote(name)}"
             node = {"storagePath": name, "uploadUrl": url, "uploadHeaders": [], "artifact": {"id": artifact_id}}
             edges.append({"node": {**node, "uploadMultipartUrls": None}})
         return {"createArtifactFiles": {"files": {"edges": edges}}}

@@ -45,7 +45,7 @@ class Head(Block):
 
     `pooling` takes from the hidden state after `layer` (0: the embeddings, -1: the last layer) the first token
     (`cls`), the last one that is no padding (`last`), or the mean or maximum over all that are no padding.
-    `dropout` is the head's.
+    Layers above `layer` are dropped; of an encoder-decoder the encoder is pooled. `dropout` is the head's.
     """
 
     pooling: Literal["cls", "mean", "max", "last"] = "mean"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trackbridge.finetune.blocks.block import Block, Share
 from trackbridge.finetune.blocks.data import DataBlock
@@ -20,8 +20,8 @@ class Pretraining(Block):
 
     `mlm` predicts masked tokens, `clm` the next token, `nsp` whether one sentence follows another; `mlm+nsp` both at
     once, as BERT learned. `mask_share` of the tokens are masked; with `whole_words`, all pieces of a word together.
-    Texts are joined and cut into blocks of `block_size` tokens (sentence pairs are not joined). The share `held_out`
-    of the documents is not trained on, and scored every `evaluate_every` updates.
+    Texts are joined and cut into blocks of `block_size` tokens, at most `model.max_length`; pairs of sentences are not
+    joined. The share `held_out` of the documents is not trained on, and scored every `evaluate_every` updates.
     """
 
     objective: Literal["mlm", "clm", "nsp", "mlm+nsp"] = "mlm"
@@ -47,6 +47,13 @@ class Intermediate(Block):
     evaluation: Evaluation = Evaluation()
     carry_layers: int | None = Field(default=None, ge=0)
     seeds: StageSeeds = Seeds()
+
+    @model_validator(mode="after")
+    def _choose_on_is_an_eval_set(self) -> Intermediate:
+        chosen, known = self.evaluation.choose_on, ", ".join(self.data.eval)
+        if chosen is not None and chosen not in self.data.eval:
+            raise ValueError(f"evaluation.choose_on {chosen!r} is no eval set (data.eval has: {known})")
+        return self
 
 
 class PseudoLabels(Block):

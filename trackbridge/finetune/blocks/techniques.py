@@ -12,7 +12,7 @@ from trackbridge.finetune.blocks.block import Block
 class Freezing(Block):
     """Only the head and the top `trained_layers` layers learn; everything below keeps its weights.
 
-    With 0 the model is a fixed feature extractor, whose features are computed once.
+    With 0 the model is a fixed feature extractor, whose features are computed once if there is a `head` of ours.
     """
 
     trained_layers: int = Field(default=0, ge=0)
@@ -56,7 +56,10 @@ class Swa(Block):
 
 
 class Ema(Block):
-    """An exponential moving average of the weights: after each update `decay` of it stays."""
+    """An exponential moving average of the weights: after each update `decay` of it stays.
+
+    Its beginning is corrected, so that after n updates it is a mean of the weights after these n and of no others.
+    """
 
     kind: Literal["ema"]
     decay: float = Field(default=0.999, gt=0, lt=1)
@@ -71,7 +74,10 @@ AveragingBlock = Annotated[Annotated[Swa, Tag("(swa)")] | Annotated[Ema, Tag("(e
 
 
 class EarlyStopping(Block):
-    """The training ends when `patience` evaluations in a row improved the choosing score by no more than `min_gain`."""
+    """The training ends when `patience` evaluations in a row are no more than `min_gain` above the last gain.
+
+    What counts is the score that chooses the weights, or would where the last are kept.
+    """
 
     patience: int = Field(ge=1)
     min_gain: float = Field(default=0.0, ge=0)

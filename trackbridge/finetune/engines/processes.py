@@ -5,19 +5,27 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from trackbridge.finetune.display import TrainingDisplay
-from trackbridge.finetune.engines.worker import show, train_in_worker
+from trackbridge.finetune.engines.worker import Message, show, train_in_worker
 from trackbridge.finetune.outcome import Outcome
 from trackbridge.finetune.plan import PlannedRun
 from trackbridge.settings import let_this_process_see_one_gpu
 from trackbridge.store.store import Store
+
+_END_TIMEOUT_S = 5.0
 
 
 @dataclass
@@ -38,6 +46,11 @@ class Processes:
 
     def outcomes(self, runs: Sequence[PlannedRun]) -> list[Outcome]:
         """Train the runs; their outcomes in the order given."""
+        # SIGTERM unwinds this process as Ctrl-C does, instead of leaving its workers behind
+        with _handled(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)):
+            return self._outcomes(runs)
+
+    def _outcomes(self, runs: Sequence[PlannedRun]) -> list[Outcome]:
         waiting, free = deque(runs), deque(range(self._jobs))
         active: dict[Connection, _Job] = {}
         ended: dict[str, Outcome] = {}
@@ -53,9 +66,7 @@ class Processes:
                         ended[job.planned.name] = self._outcome(job)
                         free.append(job.slot)
         finally:
-            # after Ctrl-C, which reached them too: each ends its run before it ends
-            for job in active.values():
-                job.process.join()
+            _end([job.process for job in active.values()])
         return [ended[run.name] for run in runs]
 
     def _start(self, planned: PlannedRun, slot: int) -> tuple[Connection, _Job]:
@@ -63,7 +74,9 @@ class Processes:
         ours, theirs = spawning.Pipe(duplex=False)
         arguments = (planned, self._store.root, theirs, slot, self._jobs)
         process = spawning.Process(target=_work, args=arguments, name=planned.name)
-        process.start()
+        # Ctrl-C reaches the whole group, and is this process's to answer: a worker would answer with a traceback
+        with _handled(signal.SIGINT, signal.SIG_IGN):
+            process.start()
         # closed here, so that the worker's death is the end of the pipe
         theirs.close()
         return ours, _Job(planned, process, slot)
@@ -91,7 +104,39 @@ def _work(planned: PlannedRun, root: Path, connection: Connection, slot: int, jo
 
     # the processors shared out; a config that names a number of threads has it all the same
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
-    train_in_worker(planned, root, connection.send)
+    train_in_worker(planned, root, partial(_send, connection))
+
+
+def _send(connection: Connection, message: Message) -> None:
+    # a study that was killed shows nothing any more, which is no reason to stop the training
+    with suppress(OSError):
+        connection.send(message)
+
+
+def _end(processes: Sequence[SpawnProcess]) -> None:
+    """Tell the workers to end, each of which ends its run before."""
+    if os.name == "nt":
+        # to be told is to be killed there, and Ctrl-C reached them all the same
+        wait([process.sentinel for process in processes], _END_TIMEOUT_S)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+@contextmanager
+def _handled(
+    number: signal.Signals, handler: Callable[[int, FrameType | None], Any] | signal.Handlers
+) -> Iterator[None]:
+    """A stretch of code with this handler of a signal; signals are the main thread's, elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _death(exit_code: int | None) -> str:

@@ -6,9 +6,11 @@ What a restarted training needs to go on is in its run's folder, so all nodes mu
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from trackbridge.errors import MissingDependencyError, PipelineConfigError
 from trackbridge.finetune.display import TrainingDisplay
@@ -18,6 +20,7 @@ from trackbridge.finetune.plan import PlannedRun
 from trackbridge.store.store import Store, open_store
 
 _POLL_S = 0.2
+_CONNECT_TIMEOUT_S = 10
 # of a node or worker that died; a training that kills its worker every time must end some day
 _MAX_RESTARTS = 5
 
@@ -82,12 +85,24 @@ def _connected(address: str) -> Any:
         raise MissingDependencyError.for_extra("the engine ray", "ray", "study") from error
     if not ray.is_initialized():
         try:
+            _refuse_silence(address)
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
-        except ConnectionError as error:
+        except OSError as error:
             raise PipelineConfigError(
                 f"no Ray cluster at {address!r}: {error}; start one with `ray start --head`, or give its address"
             ) from error
     return ray
+
+
+def _refuse_silence(address: str) -> None:
+    """Ask a named address once; Ray itself would ask it for minutes.
+
+    Raises:
+        OSError: nothing answers there.
+    """
+    place = urlsplit(address if "//" in address else f"//{address}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), timeout=_CONNECT_TIMEOUT_S).close()
 
 
 def _message_queue(ray: Any) -> Any:

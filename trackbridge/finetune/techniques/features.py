@@ -41,7 +41,7 @@ class FeatureExtractor:
         root: Path,
     ) -> None:
         """`arguments` are those of the training: it says on which device, in which precision and in what batches."""
-        self._model = model.to(arguments.device)
+        self._model: PooledClassifier = model.to(arguments.device)
         self._collate = collate
         self._arguments = arguments
         self._folder = features_folder(root)
@@ -71,29 +71,26 @@ class FeatureExtractor:
         """float32[examples, hidden], computed in the order of their length, so that little is padding."""
         order = sorted(range(len(tokens)), key=lambda place: len(tokens[place]["input_ids"]))
         self._model.eval()
-        vectors = [self._batch(tokens, places) for places in torch.tensor(order).split(self._batch_size)]
+        size = self._arguments.per_device_eval_batch_size
+        vectors = [self._batch([tokens[place] for place in order[at : at + size]]) for at in range(0, len(order), size)]
         features = torch.empty(len(tokens), vectors[0].shape[1])
         features[order] = torch.cat(vectors)
         return features
 
     @torch.no_grad()
-    def _batch(self, tokens: Encoded, places: torch.Tensor) -> torch.Tensor:
+    def _batch(self, tokens: Encoded) -> torch.Tensor:
         device = self._arguments.device
-        inputs = {name: ids.to(device) for name, ids in self._collate([tokens[place] for place in places]).items()}
+        inputs = {name: ids.to(device) for name, ids in self._collate(tokens).items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=self._arguments.bf16):
             return self._model.features(**inputs).cpu()
 
-    @property
-    def _batch_size(self) -> int:
-        return self._arguments.per_device_eval_batch_size
-
     def _digest_of_setup(self) -> str:
-        """Of all that a bit of the features can depend on but the tokens: weights, pooling, layer, precision, machine."""
+        """Of all that a bit of the features can depend on but the tokens: weights, pooling, layer, precision."""
         config = {name: value for name, value in self._model.config.to_dict().items() if name not in _BESIDE}
         told: dict[str, Any] = {
             "config": config,
             "bf16": self._arguments.bf16,
-            "batch_size": self._batch_size,
+            "batch_size": self._arguments.per_device_eval_batch_size,
             "device": self._arguments.device.type,
             "threads": torch.get_num_threads(),
             "versions": [torch.__version__, transformers.__version__],
@@ -108,7 +105,8 @@ class FeatureExtractor:
 def _kept(file: Path) -> torch.Tensor | None:
     try:
         # read whole rather than mapped: a mapped file cannot be deleted on Windows, nor on NFS without harm
-        return load(file.read_bytes())["features"]
+        features: torch.Tensor = load(file.read_bytes())["features"]
+        return features
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError, KeyError) as error:

@@ -33,7 +33,7 @@ def freeze(model: PreTrainedModel, trained_layers: int) -> None:
 
 def _frozen(model: PreTrainedModel, trained_layers: int) -> Iterable[nn.Parameter]:
     if isinstance(model, PooledClassifier) and not trained_layers:
-        return model.backbone.parameters()
+        return list(model.backbone.parameters())
     parts = layers_of(model)
     if trained_layers > len(parts.layers):
         raise PipelineConfigError(

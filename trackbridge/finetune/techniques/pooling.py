@@ -1,9 +1,9 @@
 """A classification head of ours in place of the model's own: a pooled hidden state, dropout, one linear layer.
 
-Which hidden state serves a task best differs: BERT's authors classified from the first token's last one and found others
-as good for feature extraction (Devlin et al. 2019, arXiv 1810.04805, section 5.3); sentence encoders take the mean
-(Reimers and Gurevych 2019, arXiv 1908.10084), those made from T5 the mean over its encoder (Ni et al. 2021,
-arXiv 2108.08877). Layers above the pooled one are not computed and not kept (Sajjad et al. 2020, arXiv 2004.03844).
+Which hidden state serves best differs: BERT's authors classified from the first token's last one, and compared several
+layers for feature extraction (Devlin et al. 2019, arXiv 1810.04805, section 5.3); sentence encoders take the mean
+(Reimers and Gurevych 2019, arXiv 1908.10084), also over the encoder of T5 (Ni et al. 2021, arXiv 2108.08877).
+Layers above the pooled one are neither computed nor kept (Sajjad et al. 2020, arXiv 2004.03844).
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[misc]  # transformers s
 
 
 def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
-    """One vector per example from hidden states [examples, tokens, hidden]; padding, where `mask` is False, is not seen.
+    """One vector per example from hidden states [examples, tokens, hidden], of which `mask` tells tokens from padding.
 
-    On whichever side the padding is. A text without any token counts as one token of padding.
+    Padding may be on either side. A text without any token counts as one token of padding.
     """
     mask = mask.clone()
     mask[:, 0] |= ~mask.any(dim=1)

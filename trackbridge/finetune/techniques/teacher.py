@@ -40,14 +40,16 @@ def probabilities_of(
     encoded = encode_texts(texts, None, tokenizer, max_length=config.model.max_length)
     # by length, so that little is padding; `order` tells where each text went
     order = sorted(range(len(texts)), key=lambda place: len(encoded[place]["input_ids"]))
+    examples = [encoded[place] for place in order]
     with random_state_kept():
         trainer = Trainer(
             model=model,
             args=training_arguments(config, folder, seeds_of(config)),
+            eval_dataset=examples,
             data_collator=DataCollatorWithPadding(tokenizer),
             preprocess_logits_for_metrics=logits_alone,
         )
-        logits = trainer.predict([encoded[place] for place in order]).predictions
+        logits = trainer.predict(examples).predictions
     probabilities = np.empty(logits.shape)
     probabilities[order] = _softmax(logits.astype(np.float64))
     return probabilities
