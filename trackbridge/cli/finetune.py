@@ -19,7 +19,7 @@ from trackbridge.errors import MissingDependencyError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trackbridge.comparison.scores import At
+    from trackbridge.comparison.run_scores import At
     from trackbridge.finetune.outcome import Outcome
     from trackbridge.finetune.plan import Plan
 
