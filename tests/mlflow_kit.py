@@ -278,6 +278,7 @@ def shown(told: Told) -> SeenRun:
         ),
         status=told.status.lower(),
         error=told.tags.get("trackbridge.error", ""),
+        console=told.read("trackbridge/console.txt").decode() if "trackbridge/console.txt" in told.files else "",
     )
 
 

@@ -32,6 +32,7 @@ TITLES = {
     "texts": "texts",
     "artifacts": "checkpoints and artifacts",
     "status": "how the run ended",
+    "console": "last lines of a run that failed",
 }
 HEAD = """# What can each tracker carry?
 

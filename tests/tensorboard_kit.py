@@ -52,6 +52,7 @@ class LogFolder:
             media=tuple(media for tag in plugins for media in media_of(shown, tag, plugins[tag].plugin_name)),
             status=status_of(plugins, ending),
             error=ending.partition("\n\n")[2],
+            console=textwrap.dedent(texts.get("trackbridge/console", "")),
         )
 
 

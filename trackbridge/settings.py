@@ -22,6 +22,7 @@ PREFIX = "TRACKBRIDGE_"
 CheckpointUpload: TypeAlias = Literal["none", "best", "all"]
 """Which checkpoints are uploaded: `best` means each that beats all before it by its first metric."""
 _SWITCHES = {"on": True, "yes": True, "off": False, "no": False}
+_SWITCHED = ("strict", "capture_environment", "system", "console")
 # What would tie a relay to the trackers or the rank of the process that starts it, or to another run.
 _NOT_FOR_RELAYS = frozenset(
     "WANDB_SERVICE WANDB_RUN_ID WANDB_RESUME WANDB_SWEEP_ID COMET_EXPERIMENT_KEY NEPTUNE_CUSTOM_RUN_ID MLFLOW_RUN_ID"
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     system: Annotated[
         bool | None, Meta(description="sample CPU, memory and GPU; by default when runs are delivered live")
     ] = None
+    console: Annotated[bool, Meta(description="keep what is printed while a run is open, in its folder")] = True
     finish_timeout_s: Annotated[float, Meta(ge=0, description="how long finish() waits for delivery")] = 30.0
     lost_after_s: Annotated[float, Meta(gt=0, description="silence after which a run elsewhere counts as lost")] = 900.0
 
@@ -85,7 +87,7 @@ def _as_typed(name: str, value: Any) -> Any:
         return value
     if name == "to":
         return [part.strip() for part in value.split(",") if part.strip()]
-    return _SWITCHES.get(value.lower(), value) if name in ("strict", "capture_environment", "system") else value
+    return _SWITCHES.get(value.lower(), value) if name in _SWITCHED else value
 
 
 def _as_path(wanted: type, value: Any) -> Any:

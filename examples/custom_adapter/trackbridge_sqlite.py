@@ -20,7 +20,7 @@ from trackbridge.events.models import ArtifactLogged, CheckpointSaved, MediaLogg
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (run_id TEXT PRIMARY KEY, project TEXT, name TEXT, "group" TEXT, notes TEXT,
     started_ns INTEGER, n_rows INTEGER DEFAULT 0, description TEXT DEFAULT '{}',
-    status TEXT DEFAULT 'running', exit_code INTEGER, error TEXT, ended_ns INTEGER);
+    status TEXT DEFAULT 'running', exit_code INTEGER, error TEXT, ended_ns INTEGER, console TEXT DEFAULT '');
 CREATE TABLE IF NOT EXISTS points (run_id TEXT, metric TEXT, step INTEGER, time_ns INTEGER, value REAL);
 CREATE TABLE IF NOT EXISTS media (run_id TEXT, name TEXT, media TEXT, step INTEGER, caption TEXT, content BLOB);
 """
@@ -56,7 +56,7 @@ class SqliteAdapter:
                 labels = (run.run_id, run.project, run.name, run.group, run.notes, run.started_ns)
                 insert = 'INSERT OR IGNORE INTO runs (run_id, project, name, "group", notes, started_ns)'
                 database.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", labels)
-                database.execute(_SET_ENDING, ("running", None, None, None, run.run_id))
+                database.execute(_SET_ENDING, ("running", None, None, None, "", run.run_id))
                 asked = "SELECT n_rows, description FROM runs WHERE run_id = ?"
                 self._n_rows, description = database.execute(asked, (run.run_id,)).fetchone()
         self._description = msgspec.convert(json.loads(description), Description)
@@ -84,8 +84,8 @@ class SqliteAdapter:
         with _told_as_transient():
             if ending is not None:
                 with self._database as database:
-                    facts = (ending.status, ending.exit_code, ending.error, ending.ended_ns, self._run.run_id)
-                    database.execute(_SET_ENDING, facts)
+                    facts = (ending.status, ending.exit_code, ending.error, ending.ended_ns, ending.console)
+                    database.execute(_SET_ENDING, (*facts, self._run.run_id))
             self._database.close()
 
     def _write(self, database: sqlite3.Connection, row: Row) -> list[Rejection]:
@@ -114,7 +114,7 @@ class SqliteAdapter:
         return []
 
 
-_SET_ENDING = "UPDATE runs SET status = ?, exit_code = ?, error = ?, ended_ns = ? WHERE run_id = ?"
+_SET_ENDING = "UPDATE runs SET status = ?, exit_code = ?, error = ?, ended_ns = ?, console = ? WHERE run_id = ?"
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 """
-What a call of `run.log` costs beside the one `write(2)` it makes, and what `start_run` costs.
+What a call of `run.log` costs beside the one `write(2)` it makes, and what `start_run` and a heard `print` cost.
 
     python tests/benchmarks/log_cost.py --calls 200000
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -83,6 +84,23 @@ def print_log_costs(folder: Path, calls: int) -> float:
     return max(ratios["run.log, three floats"], ratios["run.log, three floats, epoch"])
 
 
+def print_console_costs(folder: Path, calls: int) -> None:
+    """The table of what a `print` costs to a stream that no run hears, and to one that is heard."""
+    line = "step 1200: loss 0.4321, learning rate 2e-05"
+    with open(os.devnull, "w") as unheard, open(os.devnull, "w") as heard:
+        with redirect_stdout(heard):
+            run = tb.start_run("cost", root=folder)
+        ways: dict[str, Callable[[int], object]] = {
+            "print": lambda step: print(line, file=unheard),
+            "print, while a run is open": lambda step: print(line, file=heard),
+        }
+        costs = rounds_of(ways, max(3, calls // BLOCK_CALLS))
+        run.finish()
+    for name, measured in costs:
+        median, p99 = (statistics.median(column) for column in zip(*measured, strict=True))
+        print(f"{name:<30}{median / 1e3:>6.2f} us{p99 / 1e3:>6.2f} us")
+
+
 def rounds_of(
     ways: dict[str, Callable[[int], object]], n_rounds: int
 ) -> Iterator[tuple[str, list[tuple[float, float]]]]:
@@ -124,6 +142,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         ratio = print_log_costs(Path(folder), options.calls)
+        print_console_costs(Path(folder), options.calls)
         print()
         cold_ms = print_start_costs(Path(folder))
     print(f"\nratio {ratio:.2f} (at most {RATIO_LIMIT}), start {cold_ms:.0f} ms (at most {START_LIMIT_MS:.0f} ms)")

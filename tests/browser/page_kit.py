@@ -9,11 +9,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote_plus, urlsplit
-
-import uvicorn
 
 import trackbridge as tb
 from trackbridge.events.models import ConfigLogged, RunFinished, RunStarted, SeedsLogged
@@ -21,6 +20,7 @@ from trackbridge.store.store import open_store
 from trackbridge.testing.journals import ToldJournal
 from trackbridge.web.app import create_app
 from trackbridge.web.guard import Access
+from trackbridge.web.server import PageServer
 from trackbridge.web.serving import listening_socket
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def told_run(
 def told_study(root: Path, *, n_seeds: int = 4, n_steps: int = 40) -> list[str]:
     """Two learning rates with 0 and 2 layers re-initialised, some seeds each; the runs' ids, the oldest first."""
     variants = [(lr, layers) for lr in (2e-5, 1e-4) for layers in (0, 2)]
+    told = list(product(variants, range(n_seeds)))
     return [
-        told_run(root, f"lr{lr:g}-re{layers}-s{seed}", number=place * n_seeds + seed, lr=lr, layers=layers, seed=seed, n_steps=n_steps)
-        for place, (lr, layers) in enumerate(variants)
-        for seed in range(n_seeds)
-    ]  # fmt: skip
+        told_run(root, f"lr{lr:g}-re{layers}-s{seed}", number=at, lr=lr, layers=layers, seed=seed, n_steps=n_steps)
+        for at, ((lr, layers), seed) in enumerate(told)
+    ]
 
 
 def full_run(root: Path, name: str = "with everything") -> str:
@@ -98,10 +98,7 @@ def serving(root: Path, token: str | None = None) -> Iterator[Access]:
     """The page's server on a free port of loopback, for as long as the block lasts."""
     listening = listening_socket("127.0.0.1", 0)
     access = Access("127.0.0.1", listening.getsockname()[1], token)
-    config = uvicorn.Config(
-        create_app(open_store(root), access), log_level="error", timeout_graceful_shutdown=0, lifespan="off"
-    )
-    server = uvicorn.Server(config)
+    server = PageServer(create_app(open_store(root), access))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

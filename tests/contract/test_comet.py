@@ -70,6 +70,7 @@ class Archives:
             artifacts=frozenset(name for asset in assets if (name := artifact_of(asset)) is not None),
             status=others.get("status", "running"),
             error=experiment["customer_error_message"] or "",
+            console="".join(payload["output"] for payload in messages.get("standard_output", [])),
         )
 
     def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:

@@ -76,8 +76,8 @@ class Database:
         return [run_id for (run_id,) in self._rows("SELECT run_id FROM runs")]
 
     def seen(self, run_id: str) -> SeenRun:
-        asked = 'SELECT name, "group", notes, description, status, error FROM runs WHERE run_id = ?'
-        ((name, group, notes, description, status, error),) = self._rows(asked, run_id)
+        asked = 'SELECT name, "group", notes, description, status, error, console FROM runs WHERE run_id = ?'
+        ((name, group, notes, description, status, error, console),) = self._rows(asked, run_id)
         told = {"config": {}, "environment": {}, "summary": {}, "tags": [], **json.loads(description)}
         points = self._rows("SELECT metric, value, step, time_ns FROM points WHERE run_id = ?", run_id)
         return SeenRun(
@@ -95,6 +95,7 @@ class Database:
             ),
             status={"lost": "killed"}.get(status, status),
             error=error or "",
+            console=console,
         )
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -88,6 +88,7 @@ def shown(run: MemoryRun) -> SeenRun:
         ),
         status={None: "running", "lost": "killed"}.get(status := run.ending and run.ending.status, status),
         error=(run.ending and run.ending.error) or "",
+        console=(run.ending and run.ending.console) or "",
     )
 
 

@@ -58,6 +58,7 @@ class InDirectory:
             artifacts=frozenset(parts[1] for parts in files if parts[2] == "files"),
             status=fields.get("run/status", "running"),
             error=fields.get("run/error", ""),
+            console=fields.get("run/console", b"").decode(),
         )
 
 

@@ -68,6 +68,8 @@ def read_run(path: Path) -> FakeWandbRun:
             row: dict[str, Any] = {}
             put_all(row, record.history.item)
             run.history.append(json.dumps(row))
+        elif kind == "output_logger":
+            run.output.append(record.output_logger.line)
         elif kind == "artifact":
             add_artifact(run, record.artifact, path.parent)
         elif kind == "exit":

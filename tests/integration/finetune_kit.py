@@ -4,50 +4,26 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import io
 import json
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
+from study_kit import TINY
 from transformers import TrainerCallback
 
 from trackbridge.finetune.config import parse_config
 from trackbridge.finetune.data import Corpus, load_corpus
-from trackbridge.finetune.display import display_for
-from trackbridge.finetune.outcome import Outcome
 from trackbridge.finetune.overrides import with_overrides
-from trackbridge.finetune.plan import Plan
-from trackbridge.finetune.study import run_study
 from trackbridge.finetune.train import TrainingResult, train
 from trackbridge.run.lifecycle import start_run
 
 # Trainer collects garbage at the start of every training. Without the modules of torch and transformers among
 # what it looks through, a tiny training takes half the time.
 gc.freeze()
-
-# 100 examples in batches of 8: 13 batches an epoch, the last of them short; two epochs are 26 updates
-TINY: dict[str, Any] = {
-    "project": "tests",
-    "model": {"builtin": "tiny-bert", "hidden_size": 16, "heads": 2},
-    "data": {"builtin": "acceptability", "train": 100, "eval": {"dev": 40}},
-    "training": {
-        "epochs": 2,
-        "batch_size": 8,
-        "learning_rate": 0.002,
-        "log_every": 1,
-        "bf16": False,
-        "device": "cpu",
-    },
-    "evaluation": {"metric": "mcc", "every": 5},
-    "seeds": {"init": 1, "data": 2, "dropout": 3},
-}
-
 
 LEARNABLE: dict[str, Any] = {
     **TINY,
@@ -154,28 +130,6 @@ def trained(
     with start_run(config.project, root=root, resume_from=resume_from) as run:
         result = train(config, corpus, run, resume_from=resume_from, callbacks=[witness, *callbacks], **given)
     return Trained(witness.evidence, result, run.path)
-
-
-def studied(plan: Plan, root: Path, *, jobs: int = 1) -> tuple[list[Outcome], str]:
-    """The outcomes of a study, and what a pipe saw of it."""
-    console = Console(file=io.StringIO(), width=200)
-    outcomes = run_study(plan, root=root, display=display_for(console, plan), jobs=jobs)
-    return outcomes, console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO given above
-
-
-def wait_for_checkpoints(project: Path, *, runs: int, step: int) -> list[Path]:
-    """The folders of so many runs that have recorded a checkpoint of this step or a later one."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        folders = [
-            folder
-            for folder in project.glob("*")
-            if any(event["step"] >= step for event in events_of(folder, "checkpoint_saved"))
-        ]
-        if len(folders) >= runs:
-            return folders
-        time.sleep(0.02)
-    raise AssertionError(f"no checkpoints of step {step} in {runs} runs after two minutes")
 
 
 def events_of(run_folder: Path, kind: str) -> list[dict[str, Any]]:

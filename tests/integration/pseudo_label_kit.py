@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune_kit import TINY, Trained, events_of, studied, trained
+from finetune_kit import Trained, events_of, trained
+from study_kit import TINY, studied
 
 from trackbridge.finetune.blocks.data import Folds
 from trackbridge.finetune.config import PipelineConfig, parse_config

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from finetune_kit import TINY, wait_for_checkpoints
 from ray.cluster_utils import Cluster
 from rich.console import Console
+from study_kit import TINY, wait_for_checkpoints
 
 from trackbridge.finetune.display import display_for
 from trackbridge.finetune.outcome import Outcome

@@ -105,7 +105,7 @@ def test_compare_by_one_metric_at_the_last_common_step(root: Path, capsys: Captu
 
     found = json.loads(done.out)
     assert list(found["metrics"]) == ["eval/mcc"]
-    assert found["metrics"]["eval/mcc"]["common_step"] == 20
+    assert found["metrics"]["eval/mcc"]["common"] == {"align": "step", "position": 20}
     assert [group["mean"] for group in found["metrics"]["eval/mcc"]["groups"]] == [0.2, 0.2]
     assert "long trained 100 % longer than the shortest (20 steps)" in [
         note["text"].partition(";")[0] for note in found["notes"]

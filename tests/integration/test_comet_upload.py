@@ -31,7 +31,7 @@ from trackbridge.testing.fake_comet import FakeComet
 from trackbridge.testing.rows import STARTED_NS, RowBuilder
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
-FAILED = Ending("failed", 1, "RuntimeError: out of memory", STARTED_NS + 99 * 10**9)
+FAILED = Ending("failed", 1, "RuntimeError: out of memory", STARTED_NS + 99 * 10**9, "step 20\n  größer")
 
 
 @pytest.fixture
@@ -130,6 +130,7 @@ def test_the_uploaded_experiment_is_the_run(bench: Bench, comet: FakeComet, uplo
     assert seen.artifacts == {"step-20", "predictions.tsv"}
     assert float(seen.summary["test/mcc"]) == 0.625
     assert (seen.status, seen.error) == ("failed", FAILED.error)
+    assert seen.console == "step 20\n  größer\n"
     assert experiment.others["exit_code"] == 1
     assert (experiment.start_ms, experiment.end_ms) == (STARTED_NS // 10**6, FAILED.ended_ns // 10**6)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from finetune_kit import TINY, Trained, events_of, trained, write_counting_data
+from finetune_kit import Trained, events_of, trained, write_counting_data
 from safetensors.torch import load_file
+from study_kit import TINY
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import BertConfig, BertForMaskedLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_kit import TINY, studied, trained, write_learnable_data
+from finetune_kit import trained, write_learnable_data
+from study_kit import TINY, studied
 
 from trackbridge.comparison import replicate_groups
 from trackbridge.errors import DataError, PipelineConfigError

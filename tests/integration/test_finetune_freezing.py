@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from finetune_kit import TINY, Trained, trained, write_learnable_data
+from finetune_kit import Trained, trained, write_learnable_data
+from study_kit import TINY
 from tiny_models_kit import tiny_model, tiny_tokenizer
 from torch.nn.modules.module import register_module_forward_hook
 from transformers import AutoModel, BertModel, DataCollatorWithPadding, TrainerCallback, TrainingArguments

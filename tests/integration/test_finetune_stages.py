@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from finetune_kit import TINY, studied, wait_for_checkpoints
 from safetensors.torch import load_file
+from study_kit import TINY, launched, studied, wait_for_checkpoints
 
 from trackbridge.cli.showing import print_run
 from trackbridge.errors import PipelineConfigError
@@ -206,10 +205,8 @@ def test_two_processes_mask_what_one_does_with_batches_twice_as_large(tmp_path: 
     """Over more than one epoch: accelerate tells the examples of a distributed training no epoch."""
     file = tmp_path / "ranks.yaml"
     file.write_text(yaml.safe_dump(DISTRIBUTED), encoding="utf-8")
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "trackbridge"]
-    command = [sys.executable, *launcher, "finetune", str(file), "--root", str(tmp_path / "two")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True)
+    launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launched(launcher, file, root=tmp_path / "two")
 
     studied(make_plan(with_overrides(DISTRIBUTED, {"pretraining.training.batch_size": 2})), tmp_path / "one")
 

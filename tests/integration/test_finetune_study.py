@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from finetune_kit import TINY, studied, wait_for_checkpoints, write_learnable_data
+from finetune_kit import write_learnable_data
 from rich.console import Console
 from safetensors.torch import load_file
+from study_kit import TINY, launched, studied
 
 from trackbridge.finetune.data import load_corpus
 from trackbridge.finetune.display import display_for
@@ -118,57 +115,6 @@ def test_a_run_another_process_is_training_is_left_to_it(tmp_path: Path) -> None
     assert "left alone, another process is training it" in seen
 
 
-KILLED = with_overrides(
-    QUICK,
-    {
-        "name": "killed",
-        "training.epochs": None,
-        "training.max_steps": 150,
-        "checkpoints.every": 5,
-        "evaluation.every": 50,
-    },
-)
-
-
-def test_a_killed_study_goes_on_from_the_last_checkpoint_to_bitwise_the_same_end(tmp_path: Path) -> None:
-    file = tmp_path / "killed.yaml"
-    file.write_text(yaml.safe_dump(KILLED), encoding="utf-8")
-    root = tmp_path / "root"
-    command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        (run_folder,) = wait_for_checkpoints(root / "tests", runs=1, step=20)
-        process.send_signal(signal.SIGKILL)
-    assert open_store(root).run(run_folder.name).status == "lost"
-
-    (outcome,), seen = studied(make_plan(KILLED), root)
-    studied(make_plan(KILLED), tmp_path / "whole")
-
-    assert "goes on from checkpoint-" in seen
-    assert outcome.ending == "finished"
-    (resumed,), (whole,) = open_store(root).runs(), open_store(tmp_path / "whole").runs()
-    assert resumed.run_id == run_folder.name
-    assert len(resumed.sessions) == 2
-    assert list(resumed.series("train/loss").steps) == list(range(1, 151))
-    assert list(resumed.series("train/loss").values) == list(whole.series("train/loss").values)
-    assert list(resumed.series("eval/mcc").values) == list(whole.series("eval/mcc").values)
-    assert resumed.summary["best_step"] == whole.summary["best_step"]
-
-
-def test_ctrl_c_stops_the_study_and_marks_its_run_killed(tmp_path: Path) -> None:
-    file = tmp_path / "killed.yaml"
-    file.write_text(yaml.safe_dump(KILLED), encoding="utf-8")
-    root = tmp_path / "root"
-    command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        (run_folder,) = wait_for_checkpoints(root / "tests", runs=1, step=10)
-        process.send_signal(signal.SIGINT)
-        seen, _ = process.communicate(timeout=60)
-
-    assert process.returncode not in (0, 1)
-    assert "stopped; the same command goes on from here" in seen
-    assert open_store(root).run(run_folder.name).status == "killed"
-
-
 DISTRIBUTED = with_overrides(
     TINY,
     {
@@ -185,21 +131,15 @@ DISTRIBUTED = with_overrides(
 )
 
 
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-ACCELERATE = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-
-
-@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate"])
-def test_two_processes_train_what_one_does_with_batches_twice_as_large(launcher: list[str], tmp_path: Path) -> None:
+def test_two_processes_train_what_one_does_with_batches_twice_as_large(tmp_path: Path) -> None:
     """Twice the loss and gradient in a plain Trainer of transformers 5.23.
 
     After six updates at a rate of .002 no averaged weight is further off than half a percent of one update.
     """
     file = tmp_path / "ranks.yaml"
     file.write_text(yaml.safe_dump(DISTRIBUTED), encoding="utf-8")
-    command = [sys.executable, *launcher, "-m", "trackbridge", "finetune", str(file), "--root", str(tmp_path / "two")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True)
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = launched(launcher, file, root=tmp_path / "two")
     assert done.stdout.count("[1/1] ranks: finished") == 1
 
     alone = make_plan(with_overrides(DISTRIBUTED, {"training.batch_size": 16}))

@@ -81,7 +81,8 @@ def add_a_whole_run(rows: RowBuilder, folder: Path) -> None:
 
 def test_neptune_sync_brings_the_whole_run(rows: RowBuilder, neptune: FakeNeptune, tmp_path: Path) -> None:
     add_a_whole_run(rows, tmp_path)
-    write(rows, tmp_path / "out", ending=Ending("failed", 1, "RuntimeError: stop", rows.rows[-1].event.t))
+    ending = Ending("failed", 1, "RuntimeError: stop", rows.rows[-1].event.t, "step 20\n  größer")
+    write(rows, tmp_path / "out", ending=ending)
     # The machine with the network need not be the one that trained.
     moved = shutil.move(tmp_path / "out", tmp_path / "elsewhere")
     shutil.rmtree(rows.header.folder)
@@ -102,6 +103,7 @@ def test_neptune_sync_brings_the_whole_run(rows: RowBuilder, neptune: FakeNeptun
     }
     assert seen.artifacts == {"step-3", "predictions.tsv"}
     assert (seen.status, seen.error) == ("failed", "RuntimeError: stop")
+    assert seen.console == "step 20\n  größer"
 
 
 def test_files_arrive_as_they_were(rows: RowBuilder, neptune: FakeNeptune, tmp_path: Path) -> None:

@@ -108,8 +108,17 @@ def test_a_training_that_is_gone_is_shown_as_such_at_every_tracker_within_ten_se
         assert death.shown_s[one.name] <= SHOWN_WITHIN_S, (death.name, one.name)
         assert seen.status in ("failed", "killed", "lost"), (death.name, one.name)
         assert [step for step, _ in seen.curve("train/loss")][: len(death.written)] == death.written
+        assert last_printed(seen.console) >= death.written[-1], (death.name, one.name)
     for death in deaths:
         until(lambda death=death: is_closed(death.folder), within_s=10, what="the ending at the reference")
         ending = shown(death.folder).ending
         assert (ending.status, ending.exit_code) == (death.status, death.code)
+        assert last_printed(ending.console) >= death.written[-1]
         assert steps_shown(death.folder)[: len(death.written)] == death.written
+
+
+def last_printed(console: str) -> int:
+    """The last of the steps that the training printed, one a line; some trackers put a time before a line."""
+    steps = [int(line.split()[-1]) for line in console.splitlines()[-50:]]
+    assert steps == list(range(steps[0], steps[-1] + 1))
+    return steps[-1]

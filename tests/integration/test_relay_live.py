@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -45,6 +46,16 @@ def test_finish_returns_when_everything_is_at_the_tracker(tmp_path: Path, caplog
     assert (shown(run.path).ending.status, shown(run.path).ending.exit_code) == ("finished", 0)
     assert caplog.text == ""
     until(lambda: not relays(run.path), within_s=10, what="the end of the relay")
+
+
+def test_a_run_that_is_delivered_can_be_sent_to_a_worker(tmp_path: Path) -> None:
+    with tb.start_run("demo", root=tmp_path, to=["memory:offline"]) as run:
+        run.log({"train/loss": 1.0}, step=1)
+        copy = pickle.loads(pickle.dumps(run))
+        copy.log({"train/loss": 2.0}, step=2)
+        copy.finish()
+
+    assert steps_shown(run.path) == [1, 2]
 
 
 def test_a_run_without_a_target_starts_nothing(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from finetune_kit import TINY, studied, wait_for_checkpoints
 from ray_two_nodes import STUDY
 from rich.console import Console
+from study_kit import TINY, studied, wait_for_checkpoints
 
 from trackbridge.errors import PipelineConfigError
 from trackbridge.finetune.display import display_for
@@ -36,51 +36,45 @@ LONG: dict[str, Any] = with_overrides(
 )
 
 
-def curves(root: Path) -> dict[str, list[float]]:
-    """The losses of every run, bit for bit."""
-    return {run.name: list(run.series("train/loss").values) for run in open_store(root).runs()}
+def histories(root: Path) -> dict[str, list[Any]]:
+    """Losses and scores of every run at every step, bit for bit, and the step of its best weights."""
+    told: dict[str, list[Any]] = {}
+    for run in open_store(root).runs():
+        curves = [run.series(metric) for metric in ("train/loss", "eval/mcc")]
+        told[run.name] = [list(zip(curve.steps, curve.values, strict=True)) for curve in curves]
+        told[run.name].append(run.summary["best_step"])
+    return told
 
 
-def overlap(first: RunRecord, second: RunRecord) -> bool:
-    """Whether two runs were under way at the same time."""
-    assert first.ended_ns is not None
-    assert second.ended_ns is not None
-    return first.started_ns < second.ended_ns and second.started_ns < first.ended_ns
-
-
-def test_two_runs_at_once_are_the_two_that_one_after_the_other_would_be(tmp_path: Path) -> None:
-    outcomes, seen = studied(make_plan(TWO_SEEDS), tmp_path / "two", jobs=2)
-    studied(make_plan(TWO_SEEDS), tmp_path / "one")
-
-    assert [outcome.ending for outcome in outcomes] == ["finished", "finished"]
-    assert [outcome.planned.name for outcome in outcomes] == ["dropout 3", "dropout 4"]
-    assert curves(tmp_path / "two") == curves(tmp_path / "one")
-    assert overlap(*open_store(tmp_path / "two").runs())
-    assert "[2/2] dropout" in seen
-
-
-def test_a_killed_worker_takes_one_run_with_it_which_the_same_command_takes_up(tmp_path: Path) -> None:
-    plan = make_plan(LONG)
-    victim: list[RunRecord] = []
+def test_a_killed_worker_takes_one_run_with_it_which_the_same_command_takes_up_to_bitwise_the_same_end(
+    tmp_path: Path,
+) -> None:
+    plan, root = make_plan(LONG), tmp_path / "killed"
+    under_way: list[RunRecord] = []
 
     def kill_one() -> None:
-        folder = wait_for_checkpoints(tmp_path / "tests", runs=1, step=20)[0]
-        victim.append(open_store(tmp_path).run(folder.name))
-        os.kill(victim[0].sessions[0].pid, signal.SIGKILL)
+        folders = wait_for_checkpoints(root / "tests", runs=2, step=20)
+        under_way.extend(open_store(root).run(folder.name) for folder in folders)
+        os.kill(under_way[0].sessions[0].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    first, _ = studied(plan, tmp_path, jobs=2)
+    first, told_first = studied(plan, root, jobs=2)
     killer.join()
-    second, seen = studied(plan, tmp_path, jobs=2)
+    second, told_second = studied(plan, root)
+    studied(plan, tmp_path / "whole")
 
+    assert [run.status for run in under_way] == ["running", "running"]
+    endings = {outcome.planned.name: outcome for outcome in first}
     assert sorted(outcome.ending for outcome in first) == ["failed", "finished"]
-    failed = next(outcome for outcome in first if outcome.ending == "failed")
-    assert failed.planned.name == victim[0].name
-    assert "killed by SIGKILL; the same command takes the run up again" in failed.error
+    assert "killed by SIGKILL; the same command takes the run up again" in endings[under_way[0].name].error
+    assert "[2/2] dropout" in told_first
+    assert [outcome.planned.name for outcome in second] == ["dropout 3", "dropout 4"]
     assert sorted(outcome.ending for outcome in second) == ["finished", "found finished"]
-    assert f"{victim[0].name}: goes on from checkpoint-" in seen
-    assert len(open_store(tmp_path).runs()) == 2
+    assert f"{under_way[0].name}: goes on from checkpoint-" in told_second
+    assert sorted(len(run.sessions) for run in open_store(root).runs()) == [1, 2]
+    # the one was trained beside the other, and the other was taken up: both are those of an undisturbed study
+    assert histories(root) == histories(tmp_path / "whole")
 
 
 def test_two_studies_begun_in_the_same_moment_share_the_runs(tmp_path: Path) -> None:
@@ -96,22 +90,36 @@ def test_two_studies_begun_in_the_same_moment_share_the_runs(tmp_path: Path) -> 
     assert seen.count(": started") == 2
 
 
-@pytest.mark.parametrize("end", [os.killpg, os.kill], ids=["ctrl-c", "sigterm"])
-def test_a_study_that_is_stopped_ends_every_run_as_killed(end: Callable[[int, int], None], tmp_path: Path) -> None:
-    # Ctrl-C reaches the whole group; what a batch system sends reaches the study alone
-    sent = signal.SIGINT if end is os.killpg else signal.SIGTERM
-    file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(with_overrides(LONG, {"training.max_steps": 20_000})), encoding="utf-8")
-    root = tmp_path / "root"
-    command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root), "--jobs", "2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-        wait_for_checkpoints(root / "tests", runs=2, step=10)
-        end(process.pid, sent)
-        seen, _ = process.communicate(timeout=60)
+def ctrl_c(study: int) -> None:
+    os.killpg(study, signal.SIGINT)
+
+
+def from_a_batch_system(study: int) -> None:
+    os.kill(study, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("stop", "options", "dropout_seeds"),
+    [(ctrl_c, [], [3]), (ctrl_c, ["--jobs", "2"], [3, 4]), (from_a_batch_system, ["--jobs", "2"], [3])],
+    ids=["ctrl-c", "ctrl-c with workers", "sigterm"],
+)
+def test_a_study_that_is_stopped_ends_its_runs_as_killed_without_a_word_of_python(
+    stop: Callable[[int], None], options: list[str], dropout_seeds: list[int], tmp_path: Path
+) -> None:
+    file, root = tmp_path / "study.yaml", tmp_path / "root"
+    told = with_overrides(LONG, {"training.max_steps": 20_000, "seeds.dropout": dropout_seeds})
+    file.write_text(yaml.safe_dump(told), encoding="utf-8")
+    command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root), *options]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        wait_for_checkpoints(root / "tests", runs=len(dropout_seeds), step=10)
+        stop(process.pid)
+        seen, errors = process.communicate(timeout=60)
 
     assert process.returncode not in (0, 1)
     assert "stopped; the same command goes on from here" in seen
-    assert [run.status for run in open_store(root).runs()] == ["killed", "killed"]
+    assert "Traceback" not in errors
+    assert {run.status for run in open_store(root).runs()} == {"killed"}
 
 
 def test_a_lost_node_loses_no_run_and_doubles_none(tmp_path: Path) -> None:
@@ -133,9 +141,7 @@ def test_a_lost_node_loses_no_run_and_doubles_none(tmp_path: Path) -> None:
     assert sorted(run.name for run in runs) == ["dropout 3", "dropout 4"]
     assert max(len(run.sessions) for run in runs) == 2
     assert "goes on from checkpoint-" in done.stderr
-    for run in runs:
-        assert list(run.series("train/loss").steps) == list(range(1, 201))
-    assert curves(tmp_path / "ray") == curves(tmp_path / "one")
+    assert histories(tmp_path / "ray") == histories(tmp_path / "one")
 
 
 def test_no_ray_cluster_is_said_with_the_command_that_starts_one(tmp_path: Path) -> None:

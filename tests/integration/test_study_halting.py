@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_kit import studied, write_learnable_data
+from finetune_kit import write_learnable_data
+from study_kit import studied
 
 from trackbridge.comparison.comparison import compare
 from trackbridge.finetune.overrides import with_overrides
@@ -87,7 +88,7 @@ def test_a_comparison_takes_a_stopped_run_for_no_short_one(halted: tuple[Path, A
 
     (group,) = comparison.metrics["eval/mcc"].groups
     assert (group.n_runs, group.scores.n) == (4, 2)
-    assert comparison.metrics["eval/mcc"].common_step == 52
+    assert comparison.metrics["eval/mcc"].common.position == 52
     codes = {note.code: note.text for note in comparison.notes}
     assert "unequal_length" not in codes
     assert "were stopped early by a rule (the worst 50% of the variant stop at 25% of the updates)" in codes["halted"]

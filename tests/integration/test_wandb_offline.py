@@ -53,7 +53,7 @@ def test_wandb_sync_brings_the_whole_run_to_the_server(server: FakeWandb, tmp_pa
     bench.rows.add(ArtifactLogged, name=artifact.name, type="file", path=str(artifact), size_bytes=4, sha256="0" * 64)
     bench.rows.add(SummaryLogged, values={"test/mcc": 0.5})
     bench.rows.add(TagsSet, tags=["second"])
-    bench.deliver(ending=Ending("failed", 3, "RuntimeError: boom"))
+    bench.deliver(ending=Ending("failed", 3, "RuntimeError: boom", 5, "step 20\n  größer"))
     artifact.unlink()
 
     sync(tmp_path / "offline")
@@ -66,6 +66,7 @@ def test_wandb_sync_brings_the_whole_run_to_the_server(server: FakeWandb, tmp_pa
     assert seen.summary["test/mcc"] == 0.5
     assert [item.name for item in seen.media] == ["eval/confusion"]
     assert (run.state, run.exit_code, "RuntimeError: boom" in seen.error) == ("failed", 3, True)
+    assert [line.partition(" ")[2] for line in seen.console.split("\n")] == ["step 20", "  größer"]
     table, predictions = sorted(server.artifacts.values(), key=lambda one: one.type, reverse=True)
     assert (table.type, table.state) == ("run_table", "COMMITTED")
     assert predictions.files["predictions.tsv"] == b"1\t0\n"

@@ -11,7 +11,8 @@ import pytest
 
 from trackbridge.comparison import compare
 from trackbridge.comparison.align import group_curve, value_at
-from trackbridge.comparison.scores import Point, aggregate
+from trackbridge.comparison.run_scores import Point
+from trackbridge.comparison.scores import aggregate
 from trackbridge.errors import MisuseError, NotFoundError
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run, build_series
@@ -26,11 +27,13 @@ def test_equal_scores_all_count() -> None:
     healthy, degenerate = [0.60, 0.61, 0.62, 0.60, 0.63, 0.59, 0.61], [0.0, 0.0, 0.0]
     runs = [scored(f"run-{index}", 1e-5, value) for index, value in enumerate(healthy + degenerate)]
 
-    scores = compare(runs).metrics["eval/mcc"].groups[0].scores
+    group = compare(runs).metrics["eval/mcc"].groups[0]
 
-    assert scores.n == 10
-    assert scores.mean == pytest.approx(statistics.fmean(healthy + degenerate), abs=1e-15)
-    assert scores.sd == pytest.approx(statistics.stdev(healthy + degenerate), abs=1e-15)
+    assert group.mixed.n == 10
+    assert group.mixed.mean == pytest.approx(statistics.fmean(healthy + degenerate), abs=1e-15)
+    assert group.mixed.sd == pytest.approx(statistics.stdev(healthy + degenerate), abs=1e-15)
+    assert group.scores.n == 7
+    assert group.scores.mean == pytest.approx(statistics.fmean(healthy), abs=1e-15)
 
 
 def test_another_group_does_not_change_the_mean_of_this_one() -> None:
@@ -90,7 +93,7 @@ def test_the_common_step_is_the_last_one_all_runs_reached() -> None:
 
     metric = compare([short, long], at="common").metrics["eval/mcc"]
 
-    assert metric.common_step == 100
+    assert metric.common.position == 100
     assert [score.common.value for score in metric.runs] == [0.5, 0.4]
     assert [score.last.value for score in metric.runs] == [0.5, 0.6]
 

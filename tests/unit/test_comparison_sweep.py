@@ -124,3 +124,17 @@ def test_the_report_draws_the_sweep_when_asked() -> None:
     assert f"Scores against {RATE}" in page
     assert "1 run without that key or score not shown" in page
     assert "Scores against" not in comparison_page(comparison)
+
+
+def test_a_run_that_learned_nothing_is_a_dot_and_no_part_of_the_mean() -> None:
+    runs = [
+        build_run(
+            f"run-{seed}", config={"script": {"rate": 0.1}}, curves={"eval/mcc": [score]}, seeds=Seeds(dropout=seed)
+        )
+        for seed, score in enumerate((0.5, 0.6, 0.0))
+    ]
+
+    point = sweep(compare(runs), "eval/mcc", "script.rate").lines[0].points[0]
+
+    assert point.scores == (0.5, 0.6, 0.0)
+    assert (point.together.n, point.together.mean) == (2, pytest.approx(0.55))

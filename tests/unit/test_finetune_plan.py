@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from trackbridge.errors import PipelineConfigError
+from trackbridge.finetune.blocks.training import Seeds
 from trackbridge.finetune.config_file import read_config_file, read_overrides
 from trackbridge.finetune.overrides import with_overrides
 from trackbridge.finetune.plan import Plan, make_plan, read_plan
@@ -178,6 +179,18 @@ def test_checking_a_config_loads_neither_torch_nor_transformers() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PipelineConfigError, match=r"cannot read the config .*missing\.yaml"):
         read_config_file(tmp_path / "missing.yaml")
+
+
+def test_all_seeds_changed_together_are_named_as_one() -> None:
+    plan = make_plan({**BUILT_IN, "variants": [{"name": "plain"}], "seeds": {"all": [1, 2]}})
+
+    assert names_of(plan) == ["plain seed 1", "plain seed 2"]
+    assert [run.config.seeds for run in plan.runs] == [Seeds(init=n, data=n, dropout=n) for n in (1, 2)]
+
+
+def test_all_beside_a_single_seed_is_refused() -> None:
+    with pytest.raises(PipelineConfigError, match="give either all or the single seeds"):
+        make_plan({**BUILT_IN, "seeds": {"all": 1, "dropout": 2}})
 
 
 def test_a_grid_is_every_combination_of_its_values_for_every_variant() -> None:

@@ -80,12 +80,17 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended: `finished`, `failed`, `killed`, or `lost` when its process is gone without a word."""
+    """How a run ended: `finished`, `failed`, `killed`, or `lost` when its process is gone without a word.
+
+    `console` is what its last session printed last: 100 lines or 16 kB at most, without secrets and control
+    characters; "" for a run that finished.
+    """
 
     status: Literal["finished", "failed", "killed", "lost"]
     exit_code: int | None = None
     error: str | None = None
     ended_ns: int | None = None
+    console: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,7 @@ class Capabilities:
     texts: Support = "yes"
     artifacts: Support = "yes"
     status: Support = "yes"
+    console: Support = "yes"
     rules: Mapping[str, str] = field(default_factory=dict)
     sdk: str | None = None
     tested_versions: tuple[str, str] | None = None

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Protocol
 
 from trackbridge.adapters.base import Capabilities, Delivery, Ending, Rejection, RemoteRef, Row, RunHeader
 from trackbridge.adapters.comet_archive import CometArchive
-from trackbridge.adapters.comet_messages import Message, Other, Translator
+from trackbridge.adapters.comet_messages import Message, Other, Output, Translator
 from trackbridge.adapters.comet_sdk import TESTED_VERSIONS
 from trackbridge.adapters.comet_server import CometServer
 
@@ -63,6 +63,7 @@ class CometAdapter:
             " artifacts exist online only",
             "status": 'failed, killed and lost are shown as crashed; the "other" values `status` and `exit_code`'
             " tell which",
+            "console": "the page of output; lines of an earlier failure stay above",
         },
         sdk="comet_ml",
         tested_versions=TESTED_VERSIONS,
@@ -107,7 +108,9 @@ class CometAdapter:
     def close(self, ending: Ending | None) -> None:
         """End the experiment with its status, or only this connection; offline, complete the archive."""
         if ending is not None:
-            last_words = {"status": ending.status, "exit_code": ending.exit_code}
-            others = [Other(key, value) for key, value in last_words.items() if value is not None]
-            self._place.take(others, upto_row=self._next_row)
+            facts = {"status": ending.status, "exit_code": ending.exit_code}
+            messages: list[Message] = [Other(key, value) for key, value in facts.items() if value is not None]
+            if ending.console:
+                messages.append(Output(f"{ending.console}\n", (ending.ended_ns or 0) // 1_000_000))
+            self._place.take(messages, upto_row=self._next_row)
         self._place.end(ending)

@@ -27,6 +27,7 @@ from trackbridge.adapters.comet_messages import (
     Asset,
     Message,
     Other,
+    Output,
     Packages,
     Parameter,
     Point,
@@ -60,6 +61,7 @@ class Commit(msgspec.Struct, kw_only=True):
     comet_start_sourced: bool = True
     trackbridge_rows: int = 0
     trackbridge_message_bytes: int = 0
+    trackbridge_output_ms: int = -1
 
 
 class CometArchive:
@@ -178,6 +180,11 @@ class CometArchive:
             self._commit.tags = list(message.tags)
         elif isinstance(message, Asset):
             yield self._asset(message)
+        elif isinstance(message, Output):
+            # Lines are added to those that are there, and an end may be told again.
+            if message.at_ms != self._commit.trackbridge_output_ms:
+                yield _line("standard_output", output=message.text, stderr=False, local_timestamp=message.at_ms)
+            self._commit.trackbridge_output_ms = message.at_ms
         else:
             yield from _LINES[type(message)](message)
 

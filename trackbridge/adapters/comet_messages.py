@@ -93,6 +93,13 @@ class Packages(NamedTuple):
     names: tuple[str, ...]
 
 
+class Output(NamedTuple):
+    """Lines of the console, for Comet's page of output; later ones are added."""
+
+    text: str
+    at_ms: int
+
+
 class Asset(NamedTuple):
     """A file. `kind` is our word for what it is, `type` is Comet's; `row` and `name` tell it from all others."""
 
@@ -118,7 +125,7 @@ _EVENT_KINDS = {
     "patch": "environment_captured",
     "traceback": "run_finished",
 }
-Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Asset
+Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Output | Asset
 
 
 class Translator:

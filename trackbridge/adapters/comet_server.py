@@ -19,6 +19,7 @@ from trackbridge.adapters.comet_messages import (
     Asset,
     Message,
     Other,
+    Output,
     Packages,
     Parameter,
     Point,
@@ -161,6 +162,13 @@ class CometServer:
         for key, value in {other.key: other.value for other in others}.items():
             self._client.log_experiment_other(self._key, key, value)
 
+    def _send_output(self, outputs: list[Output]) -> None:
+        there = self._client.get_experiment_output(self._key) or {}
+        for output in outputs:
+            # Lines are added to those that are there, so what went unanswered must not be sent again.
+            if output.text not in str(there.get("output")):
+                self._client.log_experiment_output(self._key, output.text, timestamp=output.at_ms / 1000)
+
     def _send_assets(self, assets: list[Asset]) -> list[Rejection]:
         assert self._arrived is not None
         rejections = []
@@ -207,6 +215,7 @@ _SENT_BY: dict[type, Callable[[CometServer, list[Any]], list[Rejection] | None]]
     Packages: CometServer._send_packages,
     Parameter: CometServer._send_parameters,
     Other: CometServer._send_others,
+    Output: CometServer._send_output,
     Asset: CometServer._send_assets,
     Point: CometServer._send_points,
 }

@@ -59,6 +59,7 @@ class MlflowAdapter:
             "tables": "CSV artifacts below `media/`, which the page shows as tables",
             "histograms": "JSON artifacts of edges and counts below `media/`",
             "status": "a lost run is shown as killed; the tag `trackbridge.status` tells",
+            "console": "the artifact `trackbridge/console.txt`; that of an earlier failure stays",
         },
         sdk="mlflow",
         tested_versions=TESTED_VERSIONS,

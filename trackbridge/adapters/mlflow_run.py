@@ -9,6 +9,7 @@ database would leave out the very same point by itself, one that keeps files wou
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 import sys
@@ -35,6 +36,8 @@ _ENDING_TAGS = (f"{OURS}.status", f"{OURS}.exit_code", f"{OURS}.error")
 _MLFLOW_STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "lost": "KILLED"}
 # Of one request: https://mlflow.org/docs/latest/api_reference/rest-api.html#request-limits
 MAX_ENTRIES, MAX_PARAMS, MAX_TAGS, MAX_TEXT_BYTES = 1000, 100, 100, 600_000
+
+_log = logging.getLogger(__name__)
 
 Place: TypeAlias = tuple[int, int, float | None]
 Batchable: TypeAlias = Point | Param | Tag
@@ -99,6 +102,10 @@ class MlflowRun:
 
     def end(self, ending: Ending) -> None:
         """End the run with its true status, at its true time."""
+        if ending.console:
+            refused = self.upload(File(self.rows, "console", f"{OURS}/console.txt", ending.console.encode()))
+            if refused is not None:
+                _log.warning("mlflow: the last lines were not taken: %s", refused.reason)
         facts = (ending.status, ending.exit_code, ending.error)
         for name, fact in zip(_ENDING_TAGS, facts, strict=True):
             if fact is not None:

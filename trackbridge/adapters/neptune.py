@@ -79,6 +79,7 @@ class NeptuneAdapter:
             "artifacts": "each file is a field below `checkpoints/step-<n>/files/` or `artifacts/<name>/files/`",
             "status": "failed, killed and lost are shown as failed; the fields `run/status` and `run/exit_code` tell"
             " which",
+            "console": "the file `run/console`",
         },
         sdk="neptune",
         tested_versions=TESTED_VERSIONS,

@@ -177,10 +177,13 @@ class Translator:
         """How the run ended."""
         ended = _time(ending.ended_ns) if ending.ended_ns else None
         facts = {"status": ending.status, "exit_code": ending.exit_code, "error": ending.error, "ended": ended}
-        for name in [name for name, fact in facts.items() if fact is None and f"run/{name}" in self._ledger.types]:
+        told = {**facts, "console": ending.console or None}
+        for name in [name for name, fact in told.items() if fact is None and f"run/{name}" in self._ledger.types]:
             self._ledger.drop(f"run/{name}")
             yield Removal(self._ledger.rows, f"run/{name}")
         yield from self._assign(self._ledger.rows, "run", _known(facts))
+        if ending.console:
+            yield self._file(self._ledger.rows, "run/console", "txt", ending.console.encode())
         yield from self._assign(self._ledger.rows, "sys", {"failed": ending.status != "finished"})
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Point | Rejection]:

@@ -72,6 +72,7 @@ class TensorboardAdapter:
             "tables": "a Markdown table among the texts",
             "artifacts": "TensorBoard keeps no files",
             "status": "the HPARAMS page knows success and failure only; the text `trackbridge/ending` says which",
+            "console": "the text `trackbridge/console`, until the run goes on",
         },
     )
 

@@ -37,7 +37,10 @@ def ending_records(ending: Ending, run: RunHeader) -> bytes:
     words = ending.status if ending.exit_code is None else f"{ending.status}, exit code {ending.exit_code}"
     told = f"{words}\n\n{as_code(ending.error)}" if ending.error else words
     status = events.session_end("success" if ending.status == "finished" else "failure", ended_s)
-    return events.version_record(ended_s) + events.record(ended_s, 0, [status, events.text(f"{PREFIX}/ending", told)])
+    values = [status, events.text(f"{PREFIX}/ending", told)]
+    if ending.console:
+        values.append(events.text(f"{PREFIX}/console", as_code(ending.console)))
+    return events.version_record(ended_s) + events.record(ended_s, 0, values)
 
 
 def _is_number(value: Any) -> bool:

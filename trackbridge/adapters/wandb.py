@@ -47,6 +47,8 @@ class WandbAdapter:
             "tables": "a cell that is a list or an object is JSON text, one that is not finite is a text such as NaN",
             "texts": "a text is a preformatted HTML panel, its caption a column beside it",
             "status": "killed and lost are shown as failed; the summary has the true one as trackbridge/status",
+            "console": "the page of logs, where the time before a line is that of the delivery; lines of an earlier"
+            " failure stay above",
         },
         sdk="wandb",
         tested_versions=TESTED_VERSIONS,

@@ -18,7 +18,7 @@ from trackbridge.adapters.base import Ending, RemoteRef, Row, RunHeader
 from trackbridge.adapters.wandb_log import WandbLog, drop_ending, last_step
 from trackbridge.adapters.wandb_rows import ROWS, RowWriter
 from trackbridge.adapters.wandb_sdk import start
-from trackbridge.adapters.wandb_server import ending_summary, exit_code_of
+from trackbridge.adapters.wandb_server import exit_code_of, write_ending
 from trackbridge.errors import TransientDeliveryError
 
 CLOSE_TIMEOUT_S = 60.0
@@ -55,7 +55,7 @@ class FolderRun:
     def close(self, ending: Ending | None) -> None:
         """Complete the folder; without an ending it reads as a run that goes on."""
         if ending is not None:
-            self.run.summary.update(ending_summary(ending))
+            write_ending(self.run, ending)
         self.run.finish(exit_code=0 if ending is None else exit_code_of(ending))
         # The SDK returns while its service still writes.
         if not self._appears(lambda record: record.HasField("exit"), CLOSE_TIMEOUT_S):

@@ -33,6 +33,7 @@ REFUSED = "refused.json"
 CLOSE_TIMEOUT_S = 30.0
 GIVE_UP_TIMEOUT_S = 2.0
 _LOOK_EVERY_S = 0.5
+_CONSOLE_OF = f"{OURS}/console_of"
 _EXIT_CODES = {"finished": 0, "failed": 1, "killed": 137, "lost": 137}
 
 
@@ -154,7 +155,7 @@ class ServerRun:
         import wandb
 
         self.run = start(self._header, self._scratch, "online", settings={"x_update_finish_state": True})
-        self.run.summary.update(ending_summary(ending))
+        write_ending(self.run, ending)
         if not self._send_all(CLOSE_TIMEOUT_S, exit_code_of(ending)):
             reset()
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
@@ -164,10 +165,14 @@ class ServerRun:
             time.sleep(_LOOK_EVERY_S)
 
 
-def ending_summary(ending: Ending) -> dict[str, Any]:
-    """How the run ended, for the summary: W&B itself knows `finished` and `failed` only."""
+def write_ending(run: Any, ending: Ending) -> None:
+    """Tell the SDK's run how it ended: W&B itself knows `finished` and `failed` only, so the summary tells the rest."""
+    # Lines are added to those that are there, and an end that was not confirmed is written again.
+    if ending.console and run.summary.get(_CONSOLE_OF) != ending.ended_ns:
+        run.write_logs(ending.console)
+        run.summary.update({_CONSOLE_OF: ending.ended_ns})
     told = {"status": ending.status, "exit_code": ending.exit_code}
-    return named({**told, "error": ending.error} if ending.error else told)
+    run.summary.update(named({**told, "error": ending.error} if ending.error else told))
 
 
 def exit_code_of(ending: Ending) -> int:

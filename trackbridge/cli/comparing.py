@@ -14,7 +14,7 @@ from trackbridge.errors import MisuseError, nearest
 if TYPE_CHECKING:
     from trackbridge.comparison.comparison import Comparison
     from trackbridge.comparison.diff import Difference, RunDiff
-    from trackbridge.comparison.scores import At
+    from trackbridge.comparison.run_scores import At
 
 DIFF_FORMATS = ("table", "md", "json")
 COMPARE_FORMATS = ("table", "md", "json", "csv")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +19,7 @@ from trackbridge.errors import MissingDependencyError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trackbridge.comparison.scores import At
+    from trackbridge.comparison.run_scores import At
     from trackbridge.finetune.outcome import Outcome
     from trackbridge.finetune.plan import Plan
 
@@ -52,28 +52,27 @@ def finetune(
     """Fine-tune as a config says, and record every run. Called again, it goes on where it was stopped."""
     from trackbridge.finetune.config_file import read_overrides
     from trackbridge.finetune.plan import read_plan
+    from trackbridge.finetune.study import run_study, run_study_on_ray
 
     plan = read_plan(config, read_overrides(assignments or []))
-    study = _study_module()
     if engine is Engine.RAY:
-        _run(plan, partial(study.run_study_on_ray, address=ray_address), root, html)
+        _run(plan, partial(run_study_on_ray, address=ray_address), root, html)
     else:
-        _run(plan, partial(study.run_study, jobs=jobs), root, html)
+        _run(plan, partial(run_study, jobs=jobs), root, html)
 
 
 def demo(html: HtmlOption = Path("trackbridge-demo.html"), root: RootOption = None) -> None:
     """Train eight tiny models, two variants with four seeds each, and compare them. Nothing is downloaded."""
     from trackbridge.finetune.demo import demo_plan
+    from trackbridge.finetune.study import run_study
 
-    _run(demo_plan(), _study_module().run_study, root, html)
+    _run(demo_plan(), run_study, root, html)
 
 
-def _study_module() -> ModuleType:
-    try:
-        from trackbridge.finetune import study
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError.for_extra("training", str(error.name), "transformers") from error
-    return study
+def _require_training_libraries() -> None:
+    for library in ("torch", "transformers", "accelerate"):
+        if find_spec(library) is None:
+            raise MissingDependencyError.for_extra("training", library, "transformers")
 
 
 def _run(plan: Plan, run_study: Callable[..., list[Outcome]], root: Path | None, html: Path | None) -> None:
@@ -84,6 +83,7 @@ def _run(plan: Plan, run_study: Callable[..., list[Outcome]], root: Path | None,
     from trackbridge.finetune.tables import chosen_scores_table
     from trackbridge.report.text import counted, duration_text
 
+    _require_training_libraries()
     started_s = time.monotonic()
     console = make_console()
     console.quiet = not is_first_rank()

@@ -114,7 +114,7 @@ def run_json(run: RunRecord) -> dict[str, Any]:
 def _sorted(runs: Sequence[RunRecord], sort: str) -> list[RunRecord]:
     if sort in _SORT_KEYS:
         return sorted(runs, key=_SORT_KEYS[sort])
-    from trackbridge.comparison.scores import best_point
+    from trackbridge.comparison.run_scores import best_point
     from trackbridge.events.names import lower_is_better
 
     known = {name for run in runs for name in run.metrics}
@@ -137,7 +137,7 @@ def _leading_metric(runs: Sequence[RunRecord], wanted: str | None) -> str | None
 
 def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
     from trackbridge.comparison.groups import seeds_text
-    from trackbridge.comparison.scores import best_point
+    from trackbridge.comparison.run_scores import best_point
     from trackbridge.report.tables import Cell, Column, Table, status_cell, steps_trained
     from trackbridge.report.text import age_text, counted, duration_text, number_text
 

@@ -9,9 +9,11 @@ from trackbridge.cli import render
 from trackbridge.comparison.encode import json_safe
 from trackbridge.report.run_tables import identity, metrics_table, run_tables
 from trackbridge.report.tables import Cell, Column, Table
+from trackbridge.store.console import printed_last
 from trackbridge.store.records import RunRecord
 
 MAX_KEYS = 40
+MAX_PRINTED = 10
 
 
 def print_run(run: RunRecord, *, max_keys: int | None) -> None:
@@ -20,6 +22,11 @@ def print_run(run: RunRecord, *, max_keys: int | None) -> None:
     render.print_line(console, f"{run.project} / {run.name}", style="bold")
     for label, value in identity(run):
         render.print_line(console, f"{label:<8} {value}")
+    lines = printed_last(run)[-MAX_PRINTED:]
+    if lines:
+        render.print_line(console, "printed last")
+    for line in lines:
+        render.print_line(console, f"  {line.expandtabs()}")
     render.print_line(console)
     metrics = metrics_table(run)
     for table in (
@@ -45,6 +52,7 @@ def details_json(run: RunRecord) -> dict[str, Any]:
         "dropped": dict(run.dropped),
         "unknown_kinds": dict(run.unknown_kinds),
         "n_superseded": run.n_superseded,
+        "console": printed_last(run),
     }
     return {key: json_safe(value) for key, value in details.items()}
 

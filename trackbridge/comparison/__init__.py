@@ -1,7 +1,21 @@
-"""Comparison: what differs between runs, which are replicates, and how they score. Pure functions over records."""
+"""
+Comparison: what differs between runs, which are replicates, how they score, and what of it is real.
+
+Pure functions over records.
+"""
 
 from trackbridge.comparison.comparison import Comparison, compare
 from trackbridge.comparison.diff import RunDiff, diff_runs
+from trackbridge.comparison.divergence import Divergence, first_divergence
 from trackbridge.comparison.groups import ReplicateGroup, replicate_groups
 
-__all__ = ["Comparison", "ReplicateGroup", "RunDiff", "compare", "diff_runs", "replicate_groups"]
+__all__ = [
+    "Comparison",
+    "Divergence",
+    "ReplicateGroup",
+    "RunDiff",
+    "compare",
+    "diff_runs",
+    "first_divergence",
+    "replicate_groups",
+]

@@ -16,6 +16,7 @@ Path: TypeAlias = tuple[str, ...]
 
 MAX_NUMBER_CHARS = 100
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _WORDS: dict[str, Hashable] = {
     "true": ("bool", True),
@@ -35,7 +36,8 @@ def flatten(config: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
     leaves: dict[Path, Any] = {}
     for key, value in config.items():
         path = (*prefix, str(key))
-        inner = _inner(value)
+        # Most leaves are plain, and asking those whether they are a Mapping takes longer than all the rest.
+        inner = None if type(value) in _PLAIN else _inner(value)
         if inner:
             leaves.update(flatten(inner, path))
         elif prefix or not isinstance(value, Mapping):

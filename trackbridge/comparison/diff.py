@@ -145,7 +145,7 @@ def _known(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _compare_key(section: Section, path: Path, leaves: Sequence[Mapping[Path, Any]]) -> Difference | None:
     values = tuple(one.get(path, MISSING) for one in leaves)
-    if len({_identity(value) for value in values}) == 1:
+    if _are_plainly_equal(values) or len({_identity(value) for value in values}) == 1:
         return None
     present = [value for value in values if value is not MISSING]
     kind: DifferenceKind = "changed"
@@ -155,6 +155,13 @@ def _compare_key(section: Section, path: Path, leaves: Sequence[Mapping[Path, An
     # A key counts as a seed only where it looks like one in every run.
     role: KeyRole = roles.pop() if len(roles) == 1 else "config"
     return Difference("seeds" if role == "seed" else section, path, kind, role, values)
+
+
+def _are_plainly_equal(values: Sequence[Any]) -> bool:
+    """Whether all are one and the same text or number, which needs no canonical form to be seen."""
+    first = values[0]
+    kind = type(first)
+    return kind in (str, int, float, bool) and all(type(value) is kind and value == first for value in values)
 
 
 def _role(section: Section, path: Path, leaves: Mapping[Path, Any]) -> KeyRole:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trackbridge.comparison.diff import MISSING, Difference, RunDiff
-from trackbridge.comparison.scores import MetricComparison, Point
+from trackbridge.comparison.expected_best import ExpectedBest
+from trackbridge.comparison.importance import Importance
+from trackbridge.comparison.run_scores import Point
+from trackbridge.comparison.scores import MetricComparison
+from trackbridge.comparison.verdict import PairVerdict
 
 if TYPE_CHECKING:
     from trackbridge.comparison.comparison import Comparison
@@ -21,6 +25,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "version": JSON_VERSION,
         "at": comparison.at,
+        "align": comparison.align,
         "runs": [
             {
                 "run_id": run.run_id,
@@ -43,9 +48,11 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             for index, group in enumerate(comparison.groups)
         ],
         "metrics": {name: _metric_json(metric) for name, metric in comparison.metrics.items()},
+        **(_leading_json(comparison) if comparison.metrics else {}),
+        "findings": [json_safe(dataclasses.asdict(one)) for one in comparison.findings()],
         "diff": diff_json(comparison.diff),
-        "lineage": [dataclasses.asdict(one) for one in comparison.lineage],
-        "notes": [dataclasses.asdict(note) for note in comparison.notes],
+        "lineage": [json_safe(dataclasses.asdict(one)) for one in comparison.lineage],
+        "notes": [json_safe(dataclasses.asdict(note)) for note in comparison.notes],
     }
 
 
@@ -75,8 +82,33 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
             point = score.at(comparison.at) if score else None
             row[name] = point.value if point else math.nan
             row[f"{name} step"] = point.step if point else None
+            row[f"{name} standing"] = score.standing if score else "no value"
         rows.append(row)
     return rows
+
+
+def verdict_rows(verdicts: Sequence[PairVerdict]) -> list[dict[str, Any]]:
+    """One dict per verdict: the pair, the verdict, effect and interval, p, what could be seen, and the sentence."""
+    return [
+        {
+            "metric": one.metric,
+            "group": one.one.label,
+            "against": one.other.label,
+            "verdict": one.verdict,
+            "effect": one.effect,
+            "low": one.interval.low if one.interval else None,
+            "high": one.interval.high if one.interval else None,
+            "p": one.p,
+            "p_adjusted": one.p_adjusted,
+            "method": one.method,
+            "n": one.one.n,
+            "n_against": one.other.n,
+            "smallest_visible": one.smallest_visible,
+            "runs_more": one.runs_more,
+            "sentence": one.sentence,
+        }
+        for one in verdicts
+    ]
 
 
 def json_safe(value: Any) -> Any:
@@ -90,10 +122,55 @@ def json_safe(value: Any) -> Any:
     return value
 
 
+def _leading_json(comparison: Comparison) -> dict[str, Any]:
+    """Importance, seeds and the expected best, of the leading metric."""
+    indices = range(len(comparison.groups))
+    return {
+        "importance": _importance_json(comparison.importance()),
+        "seed_variance": [json_safe(dataclasses.asdict(comparison.seed_variance(index))) for index in indices],
+        "expected_best": [_expected_best_json(comparison.expected_best(index)) for index in indices],
+    }
+
+
+def _importance_json(importance: Importance) -> dict[str, Any]:
+    return {
+        "reason": importance.reason,
+        "settings": list(importance.settings),
+        "scores": json_safe(importance.scores),
+        "dropped": [dataclasses.asdict(one) for one in importance.dropped],
+        "parameters": [
+            {
+                "key": one.parameter.key,
+                "aliases": list(one.parameter.aliases),
+                "values": [_plain(value) for value in one.parameter.values],
+                "evidence": one.evidence,
+                "explained": one.explained,
+                "p": one.p,
+                "p_adjusted": one.p_adjusted,
+                "smallest_visible": one.smallest_visible,
+                "failing_p": one.failing_p,
+                "closest": list(one.closest) if one.closest else None,
+                "sentence": one.sentence,
+            }
+            for one in importance.parameters
+        ],
+    }
+
+
+def _expected_best_json(found: ExpectedBest | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    columns = {name: getattr(found, name).tolist() for name in ("n_runs", "best", "sd", "hours")}
+    return {name: json_safe(column) for name, column in columns.items()}
+
+
 def _metric_json(metric: MetricComparison) -> dict[str, Any]:
     return {
         "lower_is_better": metric.lower_is_better,
-        "common_step": metric.common_step,
+        "common": dataclasses.asdict(metric.common),
+        "seed_share": json_safe(dataclasses.asdict(metric.seed_share)) if metric.seed_share else None,
+        "verdict": metric.verdict,
+        "verdicts": [_verdict_json(verdict) for verdict in metric.verdicts],
         "runs": [
             {
                 "run_id": score.run_id,
@@ -103,6 +180,7 @@ def _metric_json(metric: MetricComparison) -> dict[str, Any]:
                 "best": _point_json(score.best),
                 "common": _point_json(score.common),
                 "chosen": _point_json(score.chosen),
+                "standing": score.standing,
             }
             for score in metric.runs
         ],
@@ -111,11 +189,22 @@ def _metric_json(metric: MetricComparison) -> dict[str, Any]:
                 "label": group.label,
                 "n_runs": group.n_runs,
                 **dataclasses.asdict(group.scores),
+                "mixed": dataclasses.asdict(group.mixed),
+                "n_degenerate": group.n_degenerate,
+                "n_halted": group.n_halted,
                 "difference": group.difference,
+                "statistics": dataclasses.asdict(group.statistics) if group.statistics else None,
             }
             for group in metric.groups
         ],
     }
+
+
+def _verdict_json(verdict: PairVerdict) -> dict[str, Any]:
+    told: dict[str, Any] = json_safe(dataclasses.asdict(verdict))
+    improvement = verdict.improvement
+    told["improvement"] = {**dataclasses.asdict(improvement), "size": improvement.size} if improvement else None
+    return told | {"sentence": verdict.sentence}
 
 
 def _point_json(point: Point | None) -> dict[str, Any] | None:

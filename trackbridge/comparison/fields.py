@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from trackbridge.comparison.canonical import dotted, flatten
-from trackbridge.comparison.scores import best_point
+from trackbridge.comparison.run_scores import best_point
 from trackbridge.errors import MisuseError, NotFoundError, nearest
 from trackbridge.store.records import RunRecord
 

@@ -13,9 +13,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trackbridge.comparison.canonical import Path, dotted, untyped
+from trackbridge.comparison.canonical import Path, dotted, flatten, untyped
 from trackbridge.comparison.diff import MISSING
 from trackbridge.comparison.keys import causes
+from trackbridge.errors import MisuseError, NotFoundError, nearest
 from trackbridge.store.records import RunRecord, Seeds
 
 MAX_LABEL_PARTS = 3
@@ -30,13 +31,15 @@ class ReplicateGroup:
     """Runs that are replicates of each other.
 
     `key` is a digest of what they share; `label` is the name a study gave them, else what sets the group apart from
-    the others beside it; `settings` has the keys and values that do, all of them.
+    the others beside it; `settings` has the keys and values that do, all of them. `differing` names config keys in
+    which its runs differ all the same, because the user named the keys to group by: then they are no replicates.
     """
 
     key: str
     label: str
     runs: tuple[RunRecord, ...]
     settings: Mapping[str, Any]
+    differing: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> tuple[Seeds, ...]:
@@ -51,9 +54,12 @@ def replicate_groups(runs: Sequence[RunRecord]) -> tuple[ReplicateGroup, ...]:
     """
     members: dict[str, list[RunRecord]] = {}
     config_of: dict[str, dict[Path, Any]] = {}
+    digests: dict[Hashable, str] = {}
     for run in runs:
         config = causes(run)
-        key = _digest(config)
+        written = _as_written(config)
+        # A digest is slow to make, and replicates mostly have the same config to the letter.
+        key = digests.get(written) or digests.setdefault(written, _digest(config))
         members.setdefault(key, []).append(run)
         config_of.setdefault(key, config)
     keys = list(members)
@@ -63,6 +69,50 @@ def replicate_groups(runs: Sequence[RunRecord]) -> tuple[ReplicateGroup, ...]:
         ReplicateGroup(key, label, tuple(members[key]), one)
         for key, label, one in zip(keys, labels, settings, strict=True)
     )
+
+
+def groups_by(runs: Sequence[RunRecord], keys: Sequence[str]) -> tuple[ReplicateGroup, ...]:
+    """The runs sorted by the values of some config keys alone, whatever else differs between them.
+
+    Args:
+        runs: the runs to sort.
+        keys: full paths such as `training_arguments.learning_rate`, or their ends, such as `learning_rate`.
+
+    Raises:
+        NotFoundError: none of the runs has such a key.
+        MisuseError: several keys end so.
+    """
+    configs = [flatten(run.config) for run in runs]
+    known = {dotted(path): path for config in configs for path in config}
+    chosen = {_key_named(key, known): key for key in keys}
+    members: dict[tuple[Hashable, ...], list[RunRecord]] = {}
+    values: dict[tuple[Hashable, ...], dict[str, Any]] = {}
+    for run, config in zip(runs, configs, strict=True):
+        one = {key: config.get(path, MISSING) for path, key in chosen.items()}
+        mark = tuple(_comparable(value) for value in one.values())
+        members.setdefault(mark, []).append(run)
+        values.setdefault(mark, one)
+    return tuple(
+        ReplicateGroup(
+            key=_digest({(key,): value for key, value in one.items()}),
+            label=_label(one),
+            runs=tuple(members[mark]),
+            settings=one,
+            differing=tuple(key for part in replicate_groups(members[mark])[:1] for key in part.settings),
+        )
+        for mark, one in values.items()
+    )
+
+
+def _key_named(key: str, known: Mapping[str, Path]) -> Path:
+    if key in known:
+        return known[key]
+    ending = {name: path for name, path in known.items() if name.endswith(f".{key}")}
+    if len(ending) > 1:
+        raise MisuseError(f"several config keys end in {key!r}: name one of {', '.join(sorted(ending))}")
+    if not ending:
+        raise NotFoundError(f"none of the runs has a config key {key!r}{nearest(key, known)}")
+    return next(iter(ending.values()))
 
 
 def seeds_text(seeds: Seeds) -> str:
@@ -78,6 +128,14 @@ def short_value(value: Any) -> str:
         # Arithmetic leaves values such as 6.000000000000001e-05, of which nobody wants to read the end.
         text = f"{value:.6g}"
     return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"
+
+
+def _as_written(config: Mapping[Path, Any]) -> Hashable:
+    """Equal only for configs of the same keys, values and types."""
+    return tuple(
+        (path, type(value), value if isinstance(value, (str, int, float)) or value is None else repr(value))
+        for path, value in config.items()
+    )
 
 
 def _digest(config: Mapping[Path, Any]) -> str:

@@ -8,7 +8,8 @@ different experiments. Hence the lists name whole keys, and a seed must also loo
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Hashable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from trackbridge.comparison.canonical import Path, dotted, flatten
@@ -59,7 +60,7 @@ def key_role(path: Path, value: Any, known: Container[Path] = ()) -> KeyRole:
     """
     if _is_seed(path, value) or path == _FOLD:
         return "seed"
-    if path[-1] in _VOLATILE_KEYS or any(path[: len(prefix)] == prefix for prefix in _VOLATILE_PATHS):
+    if _is_named_volatile(path):
         return "volatile"
     if path[-1] in _LOCATIONS and (*path[:-1], "sha256") in known:
         return "volatile"
@@ -73,6 +74,25 @@ def causes(run: RunRecord) -> dict[Path, Any]:
     leaves = flatten(run.config)
     found = {path: value for path, value in leaves.items() if key_role(path, value, leaves) == "config"}
     return found | {("data", name, "digest"): digest for name, digest in data_digests(run).items()}
+
+
+def replicate_mark(run: RunRecord) -> Hashable | None:
+    """What a run shares with the run of another setting that it can be paired with: its seeds and its fold.
+
+    The recorded seeds, else those in the config; None where there are neither.
+    """
+    recorded = (run.seeds.init, run.seeds.data, run.seeds.dropout, run.seeds.all)
+    leaves = flatten(run.config) if set(recorded) == {None} else {}
+    written = tuple((path, str(value)) for path, value in leaves.items() if _is_seed(path, value))
+    fold = fold_index(run)
+    return None if set(recorded) == {None} and not written and fold is None else (recorded, written, fold)
+
+
+def fold_index(run: RunRecord) -> int | None:
+    """Which fold of its data a run of a cross-validation holds out; None for any other run."""
+    folds = run.config.get("pipeline", {}).get("folds")
+    index = folds.get("index") if isinstance(folds, Mapping) else None
+    return index if isinstance(index, int) else None
 
 
 def data_digests(run: RunRecord) -> dict[str, str]:
@@ -96,10 +116,22 @@ def _describes_data(path: Path) -> bool:
     return path[0] == "data" and path[-1] != "sha256"
 
 
+# A thousand runs have the same hundred keys: what follows from a name alone is worked out once.
+@lru_cache(maxsize=16_384)
+def _is_named_volatile(path: Path) -> bool:
+    return path[-1] in _VOLATILE_KEYS or any(path[: len(prefix)] == prefix for prefix in _VOLATILE_PATHS)
+
+
+@lru_cache(maxsize=16_384)
+def _is_named_seed(path: Path) -> bool:
+    return bool(_SEED_KEY.search(path[-1])) or "seeds" in path
+
+
 def _is_seed(path: Path, value: Any) -> bool:
-    named = bool(_SEED_KEY.search(path[-1])) or "seeds" in path
+    if not _is_named_seed(path):
+        return False
     numbers = value if isinstance(value, (list, tuple)) else [value]
-    return named and all(number is None or type(number) is int or _is_digits(number) for number in numbers)
+    return all(number is None or type(number) is int or _is_digits(number) for number in numbers)
 
 
 def _is_digits(value: Any) -> bool:

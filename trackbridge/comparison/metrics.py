@@ -13,6 +13,7 @@ _BOOKKEEPING = re.compile(
     r"^system/|(?:^|[/_])(?:runtime|\w+_per_second|epoch|learning_rate(?:/\w+)?|lr|grad_norm|total_flos"
     r"|\w*jit_compilation_time|num_input_tokens\w*|tokens_seen|step|global_step)$"
 )
+_TIMING = re.compile(r"^system/|(?:^|[/_])(?:runtime|\w+_per_second|\w*jit_compilation_time)$")
 _EVALUATION_SPLIT = re.compile(r"^(?:eval|dev|val|valid|validation)(?:[/_]|$)")
 _TRAINING_SPLIT = re.compile(r"^train(?:ing)?(?:[/_]|$)")
 
@@ -49,6 +50,21 @@ def _told_to_lead(run: RunRecord) -> set[str]:
 def is_bookkeeping(name: str) -> bool:
     """True for what a trainer logs about itself, and for the load of its machine: speed, learning rate, epochs."""
     return bool(_BOOKKEEPING.search(name))
+
+
+def is_training_loss(name: str) -> bool:
+    """True for a loss, or another metric that is better low, of the training data."""
+    return bool(_TRAINING_SPLIT.match(name)) and lower_is_better(name)
+
+
+def is_evaluation_loss(name: str) -> bool:
+    """True for the loss on held-out data."""
+    return bool(_EVALUATION_SPLIT.match(name)) and name.rpartition("/")[2].endswith("loss")
+
+
+def is_timing(name: str) -> bool:
+    """True for what a machine's load changes and the training does not: running times, speeds, the system's metrics."""
+    return bool(_TIMING.search(name))
 
 
 def metric_order(name: str) -> tuple[bool, int, bool, str]:

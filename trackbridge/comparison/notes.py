@@ -1,5 +1,5 @@
 """
-Notes: what a reader must know before believing a table, each as one sentence with its numbers.
+Notes on what was recorded, and all notes on a comparison in their order.
 
 A note states what was recorded. What a difference means is for the findings and the verdict to say.
 """
@@ -7,39 +7,33 @@ A note states what was recorded. What a difference means is for the findings and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
+from trackbridge.comparison.cautions import cautions_on
 from trackbridge.comparison.diff import unique_names
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.halted import has_stopped_early, is_halted
 from trackbridge.comparison.keys import data_digests
-from trackbridge.comparison.scores import At, MetricComparison, RunScore, aggregate
+from trackbridge.comparison.note import MAX_NAMED, Note, named_runs
+from trackbridge.comparison.run_scores import At, RunScore
+from trackbridge.comparison.scores import MetricComparison, aggregate
 from trackbridge.store.records import RunRecord
 
-NoteCode: TypeAlias = Literal[
-    "data_differs", "unfinished", "damaged", "unequal_length", "nonfinite", "metric_missing", "held_values",
-    "no_config", "single_runs", "halted", "stopped_early",
-]  # fmt: skip
-
 LENGTH_TOLERANCE = 0.10
-MAX_NAMED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One thing to know about the runs named by `run_ids`; a `warning` can overturn what the table suggests."""
+def notes_on(
+    groups: Sequence[ReplicateGroup], metrics: Sequence[MetricComparison], at: At, *, lacking: str | None = None
+) -> tuple[Note, ...]:
+    """Every note on a comparison, warnings first.
 
-    code: NoteCode
-    level: Literal["warning", "info"]
-    text: str
-    run_ids: tuple[str, ...] = ()
-
-
-def notes_on(groups: Sequence[ReplicateGroup], metrics: Sequence[MetricComparison], at: At) -> tuple[Note, ...]:
-    """Every note on a comparison, warnings first. The first metric is the one that lengths are shown with."""
+    Args:
+        groups: the groups compared.
+        metrics: the metrics compared; the first one is the one that lengths are shown with.
+        at: which value of a run counts.
+        lacking: why there are no statistics, where there are none.
+    """
     runs = [run for group in groups for run in group.runs]
     names = dict(zip((run.run_id for run in runs), unique_names(runs), strict=True))
     found = [
@@ -54,6 +48,8 @@ def notes_on(groups: Sequence[ReplicateGroup], metrics: Sequence[MetricCompariso
         *(_held_values(names, metrics) if at == "common" else ()),
         *_no_config(runs, names),
         *_single_runs(groups),
+        *cautions_on(groups, metrics, at, names),
+        *([Note("no_statistics", "warning", f"no intervals and no verdicts: {lacking}")] if lacking else []),
     ]
     return tuple(sorted(found, key=lambda note: note.level != "warning"))
 
@@ -66,7 +62,7 @@ def _data_differs(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterat
             if data_name in one:
                 holders.setdefault(one[data_name], []).append(run_id)
         if len(holders) > 1:
-            kinds = "; ".join(f"{digest[:8]} in {_named(ids, names)}" for digest, ids in holders.items())
+            kinds = "; ".join(f"{digest[:8]} in {named_runs(ids, names)}" for digest, ids in holders.items())
             text = f"the data differ: {data_name!r} has {len(holders)} contents ({kinds})"
             yield Note("data_differs", "warning", text, tuple(run_id for ids in holders.values() for run_id in ids))
 
@@ -76,7 +72,7 @@ def _unfinished(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator
         ids = [run.run_id for run in runs if run.status == status]
         if ids:
             verb = "is" if len(ids) == 1 else "are"
-            yield Note("unfinished", "warning", f"{_named(ids, names)} {verb} {status}, not finished", tuple(ids))
+            yield Note("unfinished", "warning", f"{named_runs(ids, names)} {verb} {status}, not finished", tuple(ids))
 
 
 def _halted(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
@@ -84,7 +80,7 @@ def _halted(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Not
     if halted:
         ids = [run.run_id for run in halted]
         rules = "; ".join(sorted({str(run.summary.get("halted_by")) for run in halted}))
-        stopped = f"{_named(ids, names)} {'was' if len(ids) == 1 else 'were'} stopped early by a rule ({rules})"
+        stopped = f"{named_runs(ids, names)} {'was' if len(ids) == 1 else 'were'} stopped early by a rule ({rules})"
         yield Note(
             "halted", "warning", f"{stopped}: no mean counts them, and the means of the others flatter", tuple(ids)
         )
@@ -96,14 +92,14 @@ def _stopped_early(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Itera
         rules = "; ".join(sorted({str(run.summary.get("stopped_early_by")) for run in runs if has_stopped_early(run)}))
         whose = "its" if len(ids) == 1 else "their"
         yield Note(
-            "stopped_early", "info", f"{_named(ids, names)} stopped early by {whose} own rule ({rules})", tuple(ids)
+            "stopped_early", "info", f"{named_runs(ids, names)} stopped early by {whose} own rule ({rules})", tuple(ids)
         )
 
 
 def _damaged(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
     ids = [run.run_id for run in runs if run.problems or run.dropped]
     if ids:
-        text = f"the journal of {_named(ids, names)} lacks lines (damaged or never written): see trackbridge doctor"
+        text = f"the journal of {named_runs(ids, names)} lacks lines (damaged or never written): see trackbridge doctor"
         yield Note("damaged", "warning", text, tuple(ids))
 
 
@@ -121,10 +117,10 @@ def _unequal_length(
     # Those in the minority are the ones a reader has to look at.
     if len(longer) <= len(trained) / 2:
         told, shares = longer, [trained[run_id] / shortest - 1 for run_id in longer]
-        text = f"{_named(longer, names)} trained {_percent(shares)} longer than the shortest ({shortest} steps)"
+        text = f"{named_runs(longer, names)} trained {_percent(shares)} longer than the shortest ({shortest} steps)"
     else:
         told, shares = shorter, [1 - trained[run_id] / longest for run_id in shorter]
-        text = f"{_named(shorter, names)} trained {_percent(shares)} less than the longest ({longest} steps)"
+        text = f"{named_runs(shorter, names)} trained {_percent(shares)} less than the longest ({longest} steps)"
     text += "".join(_at_common_step(metric, groups, names) for metric in metrics[:1])
     yield Note("unequal_length", "warning", text, tuple(told))
 
@@ -143,7 +139,7 @@ def _at_common_step(metric: MetricComparison, groups: Sequence[ReplicateGroup], 
         parts = [f"{_number(mean)} ({label})" for label, mean in means if mean is not None]
     more = f" and {len(parts) - MAX_NAMED} more" if len(parts) > MAX_NAMED else ""
     values = ", ".join(parts[:MAX_NAMED])
-    return f"; at the last common step, {metric.common_step}, {metric.name} is {values}{more}"
+    return f"; at the last common {metric.common.unit}, {metric.common.number}, {metric.name} is {values}{more}"
 
 
 def _common_mean(group: ReplicateGroup, common: Mapping[str, float]) -> float | None:
@@ -164,6 +160,9 @@ def _nonfinite(
                     f" points, first at step {first}; means leave these out"
                 )
                 yield Note("nonfinite", "warning", text, (score.run_id,))
+            elif score.standing == "not finite":
+                text = f"{metric.name} of {names[score.run_id]} is as good as infinite; means leave it out"
+                yield Note("nonfinite", "warning", text, (score.run_id,))
 
 
 def _metric_missing(
@@ -172,18 +171,18 @@ def _metric_missing(
     for metric in metrics:
         lacking = [run.run_id for run in runs if metric.run(run.run_id) is None]
         if lacking:
-            text = f"{_named(lacking, names)} {'has' if len(lacking) == 1 else 'have'} no {metric.name}"
+            text = f"{named_runs(lacking, names)} {'has' if len(lacking) == 1 else 'have'} no {metric.name}"
             yield Note("metric_missing", "info", text, tuple(lacking))
 
 
 def _held_values(names: Mapping[str, str], metrics: Sequence[MetricComparison]) -> Iterator[Note]:
-    for metric in metrics:
-        held: list[RunScore] = [one for one in metric.runs if one.common and one.common.step != metric.common_step]
+    for metric in (one for one in metrics if one.common.align == "step"):
+        held: list[RunScore] = [one for one in metric.runs if one.common and one.common.step != metric.common.position]
         if held:
             ids = [score.run_id for score in held]
             text = (
-                f"{metric.name} was not logged at the last common step, {metric.common_step}, by {_named(ids, names)}:"
-                " the last value before it stands there"
+                f"{metric.name} was not logged at the last common step, {metric.common.number}, by"
+                f" {named_runs(ids, names)}: the last value before it stands there"
             )
             yield Note("held_values", "info", text, tuple(ids))
 
@@ -191,7 +190,7 @@ def _held_values(names: Mapping[str, str], metrics: Sequence[MetricComparison]) 
 def _no_config(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
     ids = [run.run_id for run in runs if not any(run.config.values())]
     if ids and len(runs) > 1:
-        text = f"{_named(ids, names)} recorded no config, so nothing says whether they are replicates"
+        text = f"{named_runs(ids, names)} recorded no config, so nothing says whether they are replicates"
         yield Note("no_config", "warning", text, tuple(ids))
 
 
@@ -199,13 +198,6 @@ def _single_runs(groups: Sequence[ReplicateGroup]) -> Iterator[Note]:
     if len(groups) > 1 and all(len(group.runs) == 1 for group in groups):
         text = "no setting was run with more than one seed, so how far seeds alone move the score cannot be told"
         yield Note("single_runs", "info", text)
-
-
-def _named(ids: Sequence[str], names: Mapping[str, str]) -> str:
-    shown = [names[run_id] for run_id in ids[:MAX_NAMED]]
-    if len(ids) > MAX_NAMED:
-        return f"{', '.join(shown)} and {len(ids) - MAX_NAMED} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def _number(value: float) -> str:

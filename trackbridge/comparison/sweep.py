@@ -7,7 +7,7 @@ Runs that differ in anything else that is no seed are on lines of their own: a l
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from trackbridge.store.records import RunRecord
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """The scores of all runs with one value of the key, and what they come to together."""
+    """The scores of all runs with one value of the key, and what those that count come to together."""
 
     value: float
     scores: tuple[float, ...]
@@ -61,8 +61,9 @@ def sweep(comparison: Comparison, metric: str, key: str) -> Sweep:
     path = _path_of(key, comparison.runs)
     swept = {run.run_id: value for run in comparison.runs if (value := _number_at(run, path)) is not None}
     scores = {run_id: score for run_id, score in _scores(comparison, metric) if run_id in swept}
+    counted = {one.run_id for one in comparison.metrics[metric].runs if one.standing == "counts"}
     alike = replicate_groups([_without(run, path) for run in comparison.runs if run.run_id in scores])
-    lines = tuple(_line(group, swept, scores) for group in alike)
+    lines = tuple(_line(group, swept, scores, counted) for group in alike)
     return Sweep(key, metric, lines, len(comparison.runs) - len(scores))
 
 
@@ -106,9 +107,15 @@ def _cut(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {key: _cut(value, tuple(rest)) if key == first else value for key, value in config.items()}
 
 
-def _line(group: ReplicateGroup, swept: Mapping[str, float], scores: Mapping[str, float]) -> SweepLine:
-    at: dict[float, list[float]] = {}
+def _line(
+    group: ReplicateGroup, swept: Mapping[str, float], scores: Mapping[str, float], counted: Collection[str]
+) -> SweepLine:
+    at: dict[float, list[str]] = {}
     for run in group.runs:
-        at.setdefault(swept[run.run_id], []).append(scores[run.run_id])
-    points = (SweepPoint(value, tuple(at[value]), aggregate(at[value])) for value in sorted(at))
-    return SweepLine(group.label, tuple(points))
+        at.setdefault(swept[run.run_id], []).append(run.run_id)
+    return SweepLine(group.label, tuple(_point(value, at[value], scores, counted) for value in sorted(at)))
+
+
+def _point(value: float, ids: Sequence[str], scores: Mapping[str, float], counted: Collection[str]) -> SweepPoint:
+    together = aggregate(scores[run_id] for run_id in ids if run_id in counted)
+    return SweepPoint(value, tuple(scores[run_id] for run_id in ids), together)

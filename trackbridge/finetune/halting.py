@@ -1,4 +1,4 @@
-"""Stopping the worst runs of a study early: where a run pauses, and which of the paused go on.
+"""Stopping the worst runs of a study early: which of those that paused go on.
 
 "Start many, stop early, continue some" (Dodge et al. 2020, https://arxiv.org/abs/2002.06305, section 5).
 """
@@ -7,43 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
-
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trackbridge.finetune.blocks.study import Halting
 from trackbridge.finetune.outcome import Outcome
-from trackbridge.finetune.plan import Halt
-from trackbridge.run.run import Run
 from trackbridge.store.records import RunRecord
-
-
-class Pause(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Saves a checkpoint and ends the `train()` where it is to halt; the run records where that is, and of how many.
-
-    A training that goes on from there is one that was never stopped, bit for bit.
-    """
-
-    def __init__(self, halt: Halt | None, run: Run) -> None:
-        self._halt = halt
-        self._run = run
-        self.is_over = False
-        """Whether the training ended here, before its last update."""
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Say how many updates the whole training has."""
-        self._run.log_summary({"planned_updates": state.max_steps})
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Pause at the first update from there on at which the Trainer logs: a resumed one begins a new mean."""
-        step = state.global_step
-        if self._halt is None or step % int(args.logging_steps):
-            return
-        if self._halt.at * state.max_steps <= step < state.max_steps:
-            control.should_save = control.should_training_stop = self.is_over = True
-            self._run.log_summary({"halted_at": step, "halted_by": self._halt.rule})
 
 
 def going_on(paused: Sequence[Outcome], halting: Halting) -> list[Outcome]:

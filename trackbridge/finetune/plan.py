@@ -151,7 +151,10 @@ def _seed_records(seeds: Any, source: str) -> list[SeedRecord]:
     empty = [name for name, values in choices.items() if not values]
     if empty:
         raise PipelineConfigError(f"{source}: seeds.{empty[0]}: the list is empty: give at least one seed")
-    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+    if "all" in choices and len(choices) > 1:
+        raise PipelineConfigError(f"{source}: seeds: give either all or the single seeds, not both")
+    records = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+    return [dict.fromkeys(("init", "data", "dropout"), r["all"]) if "all" in r else r for r in records]
 
 
 def _varying(records: list[SeedRecord]) -> list[str]:
@@ -165,9 +168,15 @@ def _planned(
 ) -> PlannedRun:
     where = f"{source}, variant {variant.name!r}" if variant.name else source
     config = parse_config(with_overrides({**base, "seeds": seeds}, variant.set), source=where)
-    told = [f"{name.removesuffix('_seed')} {seeds[name]}" for name in varying if name in seeds]
-    label = " ".join(part for part in (variant.name, *told) if part)
+    label = " ".join(part for part in (variant.name, *_told(seeds, varying)) if part)
     return PlannedRun(variant.name, label or config.name or "run", config, group=config.name or "study")
+
+
+def _told(seeds: SeedRecord, varying: list[str]) -> list[str]:
+    """The seeds in a run's name, as one where all three change together."""
+    if len(varying) == 3 and len(set(seeds.values())) == 1:
+        return [f"seed {next(iter(seeds.values()))}"]
+    return [f"{name.removesuffix('_seed')} {seeds[name]}" for name in varying if name in seeds]
 
 
 def _refuse_twins(runs: list[PlannedRun], source: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import (
@@ -25,6 +26,20 @@ from trackbridge.finetune.techniques.freezing import freeze
 from trackbridge.finetune.techniques.lora import with_lora
 from trackbridge.finetune.techniques.reinit import reinitialise
 from trackbridge.run.run import Run
+
+
+@dataclass(frozen=True)
+class PreparedExamples:
+    """The training set, the eval sets by name, and what makes a batch of them."""
+
+    train: Encoded
+    evals: dict[str, Encoded]
+    collate: Callable[[Encoded], dict[str, Any]]
+
+    @property
+    def scored(self) -> Encoded | dict[str, Encoded]:
+        """The eval sets as `Trainer` takes them: under names only where there are several."""
+        return self.evals if len(self.evals) > 1 else next(iter(self.evals.values()))
 
 
 def prepare_model(
@@ -67,8 +82,8 @@ def prepare_examples(
     tokenizer: PreTrainedTokenizerBase,
     arguments: TrainingArguments,
     run: Run,
-) -> tuple[Encoded, dict[str, Encoded], Callable[[Encoded], dict[str, Any]]]:
-    """The training set, the eval sets by name, and what makes a batch of them: of tokens, or of features.
+) -> PreparedExamples:
+    """The examples as the model takes them: as tokens, or as features where nothing below the head learns.
 
     Raises:
         DataError: a label does not belong to the training set's.
@@ -76,7 +91,7 @@ def prepare_examples(
     train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
     collate = DataCollatorWithPadding(tokenizer)
     if not config.is_feature_extraction:
-        return train_set, eval_sets, collate
+        return PreparedExamples(train_set, eval_sets, collate)
     extractor = FeatureExtractor(model, collate, arguments, root=run.path.parents[1])
     features = {name: extractor.extract(examples) for name, examples in eval_sets.items()}
-    return extractor.extract(train_set), features, default_data_collator
+    return PreparedExamples(extractor.extract(train_set), features, default_data_collator)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from trackbridge.finetune.best import KeepLast, scores_at
 from trackbridge.finetune.checkpoints import remove_checkpoints
@@ -70,10 +69,7 @@ def pretrain(
             ],
         )
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    final = _recorded_scores(trainer.state, run)
-    if trainer.is_world_process_zero():
-        weights.hand_over(trainer.state.global_step, final)
-        remove_checkpoints(run, weights.folder)
+    _conclude(trainer, weights, run)
 
 
 def _record_plan(
@@ -100,7 +96,11 @@ def _encoded(
     return Visits(trained, data_seed), static(scored)
 
 
-def _recorded_scores(state: TrainerState, run: Run) -> dict[str, Any]:
-    final = scores_at(state.global_step, state.log_history, ["eval"])
-    run.log_summary({"best_step": state.global_step, **{f"final/{name}": score for name, score in final.items()}})
-    return final
+def _conclude(trainer: PipelineTrainer, weights: KeptWeights, run: Run) -> None:
+    """Record the last scores, keep the last weights, and clear up what only a resume needs."""
+    step = trainer.state.global_step
+    final = scores_at(step, trainer.state.log_history, ["eval"])
+    run.log_summary({"best_step": step, **{f"final/{name}": score for name, score in final.items()}})
+    if trainer.is_world_process_zero():
+        weights.hand_over(step, final)
+        remove_checkpoints(run, weights.folder)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
-
 from trackbridge.run.ranks import this_rank
 
 Value = TypeVar("Value")
@@ -21,6 +18,9 @@ def of_first_rank(value: Value) -> Value:
     """Rank 0's value on every rank: what is read from disk may differ by the moment it was read at."""
     if this_rank().world_size == 1:
         return value
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
     PartialState()
     box: list[Value] = [value]
     broadcast_object_list(box)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from trackbridge.finetune.display import Display
-from trackbridge.finetune.engines.in_process import InProcess
 from trackbridge.finetune.engines.processes import Processes
 from trackbridge.finetune.engines.ray_cluster import RayCluster
 from trackbridge.finetune.halting import going_on
@@ -32,7 +31,12 @@ def run_study(plan: Plan, *, root: Path | None, display: Display, jobs: int = 1)
     the same command later goes on where it was.
     """
     store = _store_at(root)
-    return _trained(plan, InProcess(store, display) if jobs == 1 else Processes(store, display, jobs), display)
+    if jobs > 1:
+        return _trained(plan, Processes(store, display, jobs), display)
+    # with torch and transformers, which a study whose runs are trained elsewhere has no need to wait for
+    from trackbridge.finetune.engines.in_process import InProcess
+
+    return _trained(plan, InProcess(store, display), display)
 
 
 def run_study_on_ray(plan: Plan, *, root: Path | None, display: Display, address: str = "auto") -> list[Outcome]:

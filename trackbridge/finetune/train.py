@@ -15,11 +15,11 @@ from trackbridge.finetune.checkpoints import remove_checkpoints
 from trackbridge.finetune.config import HELD_OUT_FOLD, PipelineConfig
 from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.description import describe
-from trackbridge.finetune.halting import Pause
 from trackbridge.finetune.kept_weights import KeptWeights
 from trackbridge.finetune.labels import Labels, find_labels
 from trackbridge.finetune.metrics import scores_of
 from trackbridge.finetune.origins import Origin, Role, origins_wanted
+from trackbridge.finetune.pause import Pause
 from trackbridge.finetune.plan import Halt
 from trackbridge.finetune.preparation import prepare_examples, prepare_model
 from trackbridge.finetune.seeding import DropoutSeed, seeds_of
@@ -78,30 +78,24 @@ def train(
             corpus = with_pseudo_labels(corpus, unlabelled, origins["labels"], labels, config, run)
         weights = KeptWeights(run, tokenizer)
         arguments = training_arguments(config, weights.folder, seeds_of(config))
-        train_set, eval_sets, collate = prepare_examples(config, corpus, labels, model, tokenizer, arguments, run)
+        examples = prepare_examples(config, corpus, labels, model, tokenizer, arguments, run)
         key = f"{prefixes[config.chosen_set]}_{config.evaluation.metric}"
         keep = KeepBest(weights, key) if config.evaluation.select == "best" else KeepLast(weights, key)
+        stops = [StopEarly(config.early_stopping, key, run)] if config.early_stopping else []
         pause = Pause(halt, run)
         trainer = PipelineTrainer(
             model=model,
             args=arguments,
-            train_dataset=train_set,
-            eval_dataset=eval_sets if len(eval_sets) > 1 else next(iter(eval_sets.values())),
-            data_collator=collate,
+            train_dataset=examples.train,
+            eval_dataset=examples.scored,
+            data_collator=examples.collate,
             processing_class=tokenizer,
             compute_metrics=_scores_of_prediction,
             preprocess_logits_for_metrics=logits_alone,
             bias_correction=config.training.bias_correction,
             layerwise_decay=config.layerwise_decay,
             averaging=averaging_of(config, resume_from),
-            callbacks=[
-                DropoutSeed(seeds_of(config)),
-                *([StopEarly(config.early_stopping, key, run)] if config.early_stopping else []),
-                keep,
-                TrackingCallback(run, checkpoints="none"),
-                pause,
-                *callbacks,
-            ],
+            callbacks=[DropoutSeed(seeds_of(config)), *stops, keep, TrackingCallback(run), pause, *callbacks],
         )
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     result = _recorded_result(config, trainer.state, keep.step, run, _scored(config, prefixes))

@@ -335,7 +335,7 @@ class JournalWriter:
 
     def __getstate__(self) -> dict[str, Any]:
         """For a spawned worker, which writes on in a journal of its own, as a forked one does."""
-        return {**self.__dict__, "_lock": None, "_fd": _CLOSED, "_unchecked": []}
+        return {**self.__dict__, "_lock": None, "_fd": _CLOSED, "_unchecked": [], "after_sync": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

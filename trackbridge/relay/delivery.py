@@ -15,6 +15,7 @@ from trackbridge.errors import AdapterBug, DeliveryError, MissingDependencyError
 from trackbridge.journal.cursor import State, load_cursor, save_cursor
 from trackbridge.relay.choice import CheckpointChoice
 from trackbridge.relay.feed import Batch, Feed
+from trackbridge.relay.header import with_last_words
 from trackbridge.relay.log import masked
 from trackbridge.settings import CheckpointUpload
 from trackbridge.targets import Target
@@ -92,7 +93,8 @@ class RunDelivery:
         if not self._is_open:
             return
         self._is_open = False
-        self._guarded(lambda: self._adapter.close(ending))
+        told = None if ending is None else with_last_words(ending, self.header.folder)
+        self._guarded(lambda: self._adapter.close(told))
         if ending is not None:
             self.cursor.closed_as, self.cursor.error = ending.status, None
             self._save("delivered")

@@ -1,11 +1,13 @@
-"""What a tracker has to know of a run before its first row, and how the run ended, read off its record."""
+"""What a tracker has to know of a run before its first row, and of its end."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from trackbridge.adapters.base import Ending, RunHeader
+from trackbridge.store.console import last_words
 from trackbridge.store.records import RunRecord
 
 
@@ -36,3 +38,8 @@ def ending_of(record: RunRecord) -> Ending | None:
         return Ending(status="lost", error=error, ended_ns=record.last_seen_ns)
     last = record.sessions[-1]
     return Ending(status=record.status, exit_code=last.exit_code, error=last.error, ended_ns=record.ended_ns)
+
+
+def with_last_words(ending: Ending, run_folder: Path) -> Ending:
+    """The ending and what the run printed last, unless it finished."""
+    return ending if ending.status == "finished" else replace(ending, console=last_words(run_folder))

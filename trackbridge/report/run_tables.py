@@ -12,7 +12,7 @@ from trackbridge.comparison.canonical import dotted, flatten
 from trackbridge.comparison.groups import seeds_text
 from trackbridge.comparison.lineage import lineage_of
 from trackbridge.comparison.metrics import is_bookkeeping, metric_order
-from trackbridge.comparison.scores import best_point
+from trackbridge.comparison.run_scores import best_point
 from trackbridge.report.tables import Cell, Column, Table, lineage_table
 from trackbridge.report.text import duration_text, number_text, size_text, value_text
 from trackbridge.store.records import Media, RunRecord

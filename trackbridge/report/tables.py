@@ -14,7 +14,8 @@ from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
 from trackbridge.comparison.groups import seeds_text
 from trackbridge.comparison.lineage import Descent
-from trackbridge.comparison.scores import At, GroupScore, MetricComparison, Point
+from trackbridge.comparison.run_scores import At, Point
+from trackbridge.comparison.scores import GroupScore, MetricComparison
 from trackbridge.report.text import counted, mean_text, number_text, value_text
 from trackbridge.store.records import RunRecord, Seeds
 
@@ -212,7 +213,9 @@ def status_cell(run: RunRecord) -> Cell:
 
 
 def _leading_columns(metric: MetricComparison) -> list[Column]:
-    common = [Column(f"at step {metric.common_step}", "right", "useful")] if _is_unequal(metric) else []
+    common = (
+        [Column(f"at {metric.common.unit} {metric.common.number}", "right", "useful")] if _is_unequal(metric) else []
+    )
     return [
         Column(f"best {metric.name}", "right", "essential"),
         Column("at step", "right"),
@@ -229,8 +232,8 @@ def _leading_cells(metric: MetricComparison, run: RunRecord) -> list[Cell]:
 
 
 def _is_unequal(metric: MetricComparison) -> bool:
-    """True where the last common step is not the last one of every run, so that it has something to tell."""
-    return any(score.last.step != metric.common_step for score in metric.runs)
+    """True where the last common position is not the end of every run, so that it has something to tell."""
+    return any(score.common is None or score.common.step != score.last.step for score in metric.runs)
 
 
 def _layers_text(descent: Descent) -> str:

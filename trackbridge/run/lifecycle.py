@@ -21,6 +21,7 @@ from trackbridge.journal.reader import read_opening
 from trackbridge.journal.writer import JournalWriter
 from trackbridge.run import endings
 from trackbridge.run.companion import Companion, check_sampler
+from trackbridge.run.console import record_console
 from trackbridge.run.environment import capture, fingerprints
 from trackbridge.run.nowhere import Nowhere
 from trackbridge.run.origin import Origin, agreed, find_origin
@@ -87,6 +88,8 @@ def start_run(
     journal = _open_journal(path, origin, rank, strict=settings.strict)
     run = Run(run_id=origin.run_id, project=project, name=origin.name, path=path, journal=journal)
     endings.watch(run)
+    if rank.rank == 0 and settings.console:
+        record_console(path)
     if rank.rank == 0:
         _begin(run, origin, description, is_new=is_new)
     _log_givens(run, copied, datasets, settings)

@@ -44,6 +44,7 @@ from trackbridge.journal.paths import kept_folder
 from trackbridge.journal.sidecar import Sidecar, write_sidecar
 from trackbridge.run import files
 from trackbridge.run.companion import Companion
+from trackbridge.run.console import stop_recording
 from trackbridge.run.credentials import credentials
 from trackbridge.run.media import Media, as_media
 from trackbridge.run.nowhere import Journal, Nowhere
@@ -74,6 +75,10 @@ class Run:
         self.companion: Companion | None = None
         self._journal = journal
         self._names: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a spawned worker, which logs too; the run and its relays stay this process's to end."""
+        return {**self.__dict__, "companion": None}
 
     def log(self, metrics: Mapping[str, Any], *, step: int, epoch: float | None = None) -> None:
         """Record scalars and media at a step (optimizer updates completed).
@@ -307,6 +312,7 @@ class Run:
         if self.is_closed:
             return
         self.is_closed = True
+        stop_recording(self.path)
         self._journal.end(
             RunFinished,
             status=status,

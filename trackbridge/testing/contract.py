@@ -46,7 +46,7 @@ from trackbridge.testing.bench import (
     deliver_and_be_killed,
 )
 from trackbridge.testing.files_contract import FilesContract
-from trackbridge.testing.rows import RowBuilder
+from trackbridge.testing.rows import STARTED_NS, RowBuilder
 from trackbridge.testing.seen import Tracker
 
 CONFIG: dict[str, Any] = {
@@ -277,6 +277,29 @@ class AdapterContract(FilesContract):
         assert support == "no" or seen.status != "running"
         assert support == "no" or (seen.status == "finished") == (status == "finished")
         assert (error or "") in seen.error
+
+    def test_what_a_run_printed_last_arrives_when_it_failed_and_only_then(self, bench: Bench) -> None:
+        lines = ["step 41: loss 0.5", "  <b>größer</b> | 100 % & \U0001f642", "RuntimeError: CUDA out of memory"]
+        bench.rows.add_metrics(1, {"train/loss": 1.0})
+        remote = bench.deliver(ending=None)
+        before = bench.seen.console
+
+        ending = Ending("lost", None, "gone", STARTED_NS, console="\n".join(lines))
+        bench.deliver(remote, ending=ending)
+        # As a relay does that was killed before it noted the end.
+        bench.deliver(remote, ending=ending)
+
+        shown = bench.seen.console
+        assert before == ""
+        assert bench.capabilities.console == "no" or [shown.count(line) for line in lines] == [1, 1, 1]
+        assert sorted(lines, key=shown.find) == lines
+
+    def test_a_run_that_finished_shows_nothing_of_what_it_printed(self, bench: Bench) -> None:
+        bench.rows.add_metrics(1, {"train/loss": 1.0})
+
+        bench.deliver()
+
+        assert bench.seen.console == ""
 
     def test_closing_the_connection_does_not_end_the_run(self, bench: Bench) -> None:
         bench.rows.add_metrics(1, {"train/loss": 1.0})

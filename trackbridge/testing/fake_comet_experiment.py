@@ -101,6 +101,7 @@ class FakeExperiment:
             artifacts=frozenset(name for asset in self.assets if (name := _artifact(asset)) is not None),
             status=self._status(),
             error=self.error or "",
+            console="".join(self.output),
         )
 
     def _config(self) -> dict[str, str]:

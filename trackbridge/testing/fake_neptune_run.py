@@ -111,6 +111,7 @@ class FakeNeptuneRun:
             artifacts=frozenset(path.split("/")[0] for path in files if path.split("/")[1] == "files"),
             status=self.value("run/status") or "running",
             error=self.value("run/error") or "",
+            console=(self.value("run/console") or b"").decode(),
         )
 
     def _config(self) -> dict[str, str]:

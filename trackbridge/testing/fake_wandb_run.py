@@ -110,6 +110,7 @@ class FakeWandbRun:
             ),
             status=self.state,
             error=json.dumps(self.summary, ensure_ascii=False),
+            console="\n".join(line or "" for line in self.output),
         )
 
 

@@ -36,6 +36,7 @@ class SeenRun:
         artifacts: the names of artifacts whose bytes, or references, have arrived; checkpoints as `step-<step>`.
         status: running, finished, failed or killed; a tracker without one of these shows the nearest.
         error: all that it shows about why the run failed.
+        console: all that it shows of what the run printed.
     """
 
     name: str = ""
@@ -49,6 +50,7 @@ class SeenRun:
     artifacts: frozenset[str] = frozenset()
     status: str = "running"
     error: str = ""
+    console: str = ""
 
     def curve(self, metric: str) -> list[tuple[int, float]]:
         """The (step, value) pairs of one metric, in the tracker's order."""

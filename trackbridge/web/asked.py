@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from trackbridge.comparison.scores import At
+from trackbridge.comparison.run_scores import At
 from trackbridge.errors import MisuseError, nearest
 from trackbridge.report.overlay import Axis, View
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 import threading
@@ -36,10 +37,9 @@ def serve(
         MisuseError: the address cannot be listened at.
     """
     try:
-        import uvicorn
-
         from trackbridge.web.app import create_app
         from trackbridge.web.guard import Access, is_loopback
+        from trackbridge.web.server import PageServer
     except ImportError as error:
         raise MissingDependencyError.for_extra("the web page", error.name or "starlette", "web") from error
     listening = listening_socket(host, port)
@@ -48,13 +48,12 @@ def serve(
     app = create_app(store, access)
     # Read before anybody asks, so that the first page finds the configs of all runs flattened.
     app.state.catalogue.listing()
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1
-    )
     announce(access.url)
     if opens_browser:
         threading.Thread(target=webbrowser.open, args=(access.url,), daemon=True).start()
-    _ServerWithStreams(config).run(sockets=[listening])
+    # uvicorn ends in good order on Ctrl-C, and then interrupts once more.
+    with contextlib.suppress(KeyboardInterrupt):
+        PageServer(app).run(sockets=[listening])
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -7,15 +7,16 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from trackbridge.finetune.display import TrainingDisplay
 from trackbridge.finetune.engines.worker import Message, show, train_in_worker
@@ -45,7 +46,8 @@ class Processes:
 
     def outcomes(self, runs: Sequence[PlannedRun]) -> list[Outcome]:
         """Train the runs; their outcomes in the order given."""
-        with _sigterm_ends_the_study():
+        # SIGTERM unwinds this process as Ctrl-C does, instead of leaving its workers behind
+        with _handled(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)):
             return self._outcomes(runs)
 
     def _outcomes(self, runs: Sequence[PlannedRun]) -> list[Outcome]:
@@ -72,7 +74,9 @@ class Processes:
         ours, theirs = spawning.Pipe(duplex=False)
         arguments = (planned, self._store.root, theirs, slot, self._jobs)
         process = spawning.Process(target=_work, args=arguments, name=planned.name)
-        process.start()
+        # Ctrl-C reaches the whole group, and is this process's to answer: a worker would answer with a traceback
+        with _handled(signal.SIGINT, signal.SIG_IGN):
+            process.start()
         # closed here, so that the worker's death is the end of the pipe
         theirs.close()
         return ours, _Job(planned, process, slot)
@@ -110,26 +114,29 @@ def _send(connection: Connection, message: Message) -> None:
 
 
 def _end(processes: Sequence[SpawnProcess]) -> None:
-    """End the workers, each of which ends its run before: by itself after Ctrl-C, which reached it too, or told to."""
-    deadline = time.monotonic() + _END_TIMEOUT_S
-    for process in processes:
-        process.join(max(0, deadline - time.monotonic()))
+    """Tell the workers to end, each of which ends its run before."""
+    if os.name == "nt":
+        # to be told is to be killed there, and Ctrl-C reached them all the same
+        wait([process.sentinel for process in processes], _END_TIMEOUT_S)
     for process in processes:
         process.terminate()
+    for process in processes:
         process.join()
 
 
 @contextmanager
-def _sigterm_ends_the_study() -> Iterator[None]:
-    """SIGTERM unwinds this process as Ctrl-C does, instead of leaving its workers behind."""
+def _handled(
+    number: signal.Signals, handler: Callable[[int, FrameType | None], Any] | signal.Handlers
+) -> Iterator[None]:
+    """A stretch of code with this handler of a signal; signals are the main thread's, elsewhere nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
 
 
 def _death(exit_code: int | None) -> str:
