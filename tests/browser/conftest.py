@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import page_kit as kit
 import pytest
@@ -15,17 +14,13 @@ from trackbridge.web.guard import Access
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-Open: TypeAlias = Callable[..., "Page"]
-
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """The system's Chromium, or the one that `playwright install chromium` brings; without either, the tests fail."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=kit.CHROMIUM_FLAGS)
         yield started
@@ -44,7 +39,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
+def open_page(browser: Browser) -> Iterator[kit.Open]:
     """Opens a page of a server; at the end all opened ones must have kept to it, and been quiet."""
     opened: list[tuple[Any, kit.Watched]] = []
 
@@ -64,12 +59,3 @@ def open_page(browser: Browser) -> Iterator[Open]:
         context.close()
     assert [seen.complaints for _, seen in opened] == [[] for _ in opened]
     assert [seen.asked_elsewhere for _, seen in opened] == [[] for _ in opened]
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The source of the accessibility checker."""
-    source = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-    if not source.is_file():
-        pytest.skip(f"no axe-core: npm install --no-package-lock --prefix {source.parents[2]}")
-    return source.read_text(encoding="utf-8")

@@ -6,12 +6,12 @@ import math
 import random
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import trackbridge as tb
@@ -25,6 +25,8 @@ from trackbridge.web.serving import listening_socket
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+Open: TypeAlias = Callable[..., "Page"]
 
 # Without these Chromium looks for its maker's servers at every start; a test machine may have no sandbox to offer.
 CHROMIUM_FLAGS = [

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import page_kit as kit
 import pytest
-from conftest import Open
 from playwright.sync_api import Page, expect
 
 from trackbridge.web.guard import Access
@@ -18,7 +17,7 @@ def search(page: Page, text: str) -> None:
     kit.settle(page)
 
 
-def test_typing_a_filter_leaves_the_runs_that_pass_and_says_how_many(open_page: Open, study: Access) -> None:
+def test_typing_a_filter_leaves_the_runs_that_pass_and_says_how_many(open_page: kit.Open, study: Access) -> None:
     page = open_page(study)
     search(page, "lr = 1e-4 and reinit_layers > 0")
 
@@ -26,7 +25,7 @@ def test_typing_a_filter_leaves_the_runs_that_pass_and_says_how_many(open_page: 
     assert sorted(kit.names(page)) == [f"lr0.0001-re2-s{seed}" for seed in range(4)]
 
 
-def test_a_filter_that_names_no_field_is_told_with_the_likely_one(open_page: Open, study: Access) -> None:
+def test_a_filter_that_names_no_field_is_told_with_the_likely_one(open_page: kit.Open, study: Access) -> None:
     page = open_page(study)
     page.on("console", lambda message: None)
     page.locator("#where").fill("reinit_layer > 0")
@@ -35,7 +34,7 @@ def test_a_filter_that_names_no_field_is_told_with_the_likely_one(open_page: Ope
 
 
 def test_a_click_on_a_score_brings_the_best_run_to_the_top_and_another_the_worst(
-    open_page: Open, study: Access
+    open_page: kit.Open, study: Access
 ) -> None:
     page = open_page(study, "/?where=name~lr")
     page.get_by_role("button", name="best eval/mcc").click()
@@ -50,7 +49,7 @@ def test_a_click_on_a_score_brings_the_best_run_to_the_top_and_another_the_worst
     assert kit.names(page) == list(reversed(best_first))
 
 
-def test_a_pinned_run_stays_on_top_whatever_the_filter(open_page: Open, study: Access) -> None:
+def test_a_pinned_run_stays_on_top_whatever_the_filter(open_page: kit.Open, study: Access) -> None:
     page = open_page(study)
     page.get_by_role("button", name="Pin lr2e-05-re0-s1", exact=True).click()
     expect(page.locator("tr.pinned")).to_have_count(1)
@@ -59,7 +58,7 @@ def test_a_pinned_run_stays_on_top_whatever_the_filter(open_page: Open, study: A
     assert kit.names(page)[0] == "lr2e-05-re0-s1"
 
 
-def test_constant_columns_are_hidden_until_asked_for(open_page: Open, study: Access) -> None:
+def test_constant_columns_are_hidden_until_asked_for(open_page: kit.Open, study: Access) -> None:
     page = open_page(study, "/?where=name~lr")
     heads = page.locator("#table thead")
     expect(heads).to_contain_text("reinit_layers")
@@ -69,7 +68,7 @@ def test_constant_columns_are_hidden_until_asked_for(open_page: Open, study: Acc
     expect(heads).to_contain_text("optimizer")
 
 
-def test_columns_are_chosen_from_a_menu(open_page: Open, study: Access) -> None:
+def test_columns_are_chosen_from_a_menu(open_page: kit.Open, study: Access) -> None:
     page = open_page(study)
     page.locator("summary", has_text="Columns").click()
     page.get_by_label("last(train/loss)").check()
@@ -79,7 +78,7 @@ def test_columns_are_chosen_from_a_menu(open_page: Open, study: Access) -> None:
     expect(page.locator("#table thead")).not_to_contain_text("best train/loss")
 
 
-def test_replicates_become_groups_with_mean_and_deviation_that_unfold(open_page: Open, study: Access) -> None:
+def test_replicates_become_groups_with_mean_and_deviation_that_unfold(open_page: kit.Open, study: Access) -> None:
     page = open_page(study, "/?where=name~lr")
     page.get_by_label("replicates as groups").check()
     expect(page.locator("tr.group")).to_have_count(4)
@@ -94,7 +93,7 @@ def test_replicates_become_groups_with_mean_and_deviation_that_unfold(open_page:
     expect(page.locator(".chart path.band").first).to_be_attached()
 
 
-def test_the_address_brings_back_what_was_shown(open_page: Open, study: Access) -> None:
+def test_the_address_brings_back_what_was_shown(open_page: kit.Open, study: Access) -> None:
     page = open_page(study)
     search(page, "reinit_layers = 2")
     page.get_by_role("button", name="best eval/mcc").click()
@@ -110,7 +109,7 @@ def test_the_address_brings_back_what_was_shown(open_page: Open, study: Access) 
     expect(again.get_by_role("tab", name="Differences")).to_have_attribute("aria-selected", "true")
 
 
-def test_arrow_keys_go_from_row_to_row_and_a_slash_to_the_filter(open_page: Open, study: Access) -> None:
+def test_arrow_keys_go_from_row_to_row_and_a_slash_to_the_filter(open_page: kit.Open, study: Access) -> None:
     page = open_page(study)
     page.locator("#table tbody input").first.focus()
     page.keyboard.press("ArrowDown")
@@ -132,7 +131,7 @@ def large_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_of_five_thousand_runs_only_those_in_sight_are_in_the_page(open_page: Open, large_root: Path) -> None:
+def test_of_five_thousand_runs_only_those_in_sight_are_in_the_page(open_page: kit.Open, large_root: Path) -> None:
     with kit.serving(large_root) as access:
         page = open_page(access)
         expect(page.locator("#count")).to_have_text("5000 runs")

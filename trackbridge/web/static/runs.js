@@ -28,7 +28,7 @@ function tieFilter() {
   });
   state.on(["where"], () => { if (document.activeElement !== field) field.value = state.get("where"); });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    if (event.key !== "/" || event.target.matches("input[type=search], select, textarea")) return;
     event.preventDefault();
     field.focus();
   });
