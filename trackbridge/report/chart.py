@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trackbridge.report.downsample import min_max_indices
-from trackbridge.report.labels import Label, end_labels, label_width, legend
+from trackbridge.report.labels import CHARACTER_WIDTH, Label, end_labels, label_width, legend
 from trackbridge.report.markup import element, line_path, text
 from trackbridge.report.palette import colour, dash, palette_css
-from trackbridge.report.scale import LinearScale, LogScale, Scale
+from trackbridge.report.scale import LinearScale, LogScale, Scale, ScaleKind
 from trackbridge.report.text import number_text
 
 MAX_END_LABELS = 8
+MAX_LABEL_SHARE = 0.3
 
 Places: TypeAlias = NDArray[np.int64 | np.float64]
 """Where points lie across a chart: steps, or the values of a config key."""
@@ -56,13 +57,17 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What a chart shows. `summary` tells it in words to those who do not see it."""
+    """What a chart shows. `summary` tells it in words to those who do not see it.
+
+    With `x_range` exactly that stretch is shown, and what of the lines lies outside is cut off.
+    """
 
     y_title: str
     lines: tuple[Line, ...]
     bands: tuple[Band, ...] = ()
     x_title: str = "step"
     summary: str = ""
+    x_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,68 +103,110 @@ class _Frame:
         return self.bottom - self.y.place(values) * (self.bottom - self.top)
 
 
-def draw_chart(chart: Chart, *, size: Size = WIDE, y_scale: type[LinearScale] | type[LogScale] = LinearScale) -> str:
+def draw_chart(
+    chart: Chart,
+    *,
+    size: Size = WIDE,
+    x_scale: ScaleKind = LinearScale,
+    y_scale: ScaleKind = LinearScale,
+    css: str | None = None,
+) -> str:
     """The chart as an `<svg>` element that needs nothing around it.
 
     Args:
         chart: what to show.
         size: the size it is drawn for; it scales with its container, but text is meant for this width.
+        x_scale: the kind of step axis.
         y_scale: the kind of value axis.
+        css: rules that go into the element; all it needs (`chart_css()`) when None, none ("") where a page has them.
     """
     named = list({line.style: Label(line.label, line.style) for line in chart.lines if line.weight == "bold"}.values())
-    beside = len(named) <= MAX_END_LABELS and size.width >= 600
+    has_room = size.width >= 600 and label_width(named) <= MAX_LABEL_SHARE * size.width
+    beside = len(named) <= MAX_END_LABELS and has_room
     legend_rows, legend_height = ("", 0.0) if beside or len(named) < 2 else legend(named, size.width, top=30)
     gap = label_width(named) if beside and len(named) > 1 else 14
-    values = np.concatenate([np.empty(0), *(line.values for line in chart.lines), *_edges(chart.bands)])
-    steps = np.concatenate([np.empty(0), *(line.steps for line in chart.lines)])
     frame = _Frame(
         left=52,
         top=32 + legend_height,
         right=size.width - gap,
         bottom=size.height + legend_height - 42,
-        x=_step_axis(steps),
-        y=y_scale.covering(values),
+        x=_step_axis(chart, x_scale),
+        y=y_scale.covering(_shown_values(chart)),
         x_title=chart.x_title,
         n_buckets=_buckets(chart, size),
     )
     body = [
-        *_axes(frame, chart, y_scale.note),
-        *(_band(band, frame) for band in chart.bands),
-        *_lines(chart.lines, frame),
+        *_axes(frame, chart),
+        *_plotted(chart, frame),
         *(_end_labels(chart.lines, named, frame) if beside and len(named) > 1 else (legend_rows,)),
     ]
-    return _document(chart, size.width, size.height + legend_height, "".join(body))
+    return _document(chart, frame, Size(size.width, round(size.height + legend_height)), "".join(body), css)
 
 
-def _step_axis(steps: NDArray[np.float64]) -> LinearScale:
-    # Training starts at 0, so the axis does too, unless that would leave most of it empty.
-    covering = LinearScale.covering(steps, padding=0)
-    return LinearScale(0, covering.high) if 0 < covering.low < covering.high / 4 else covering
-
-
-def _document(chart: Chart, width: float, height: float, body: str) -> str:
-    # Several charts stand in one page, and each names its title and description by id.
-    mark = hashlib.blake2b(
-        f"{width}{chart.y_title}{chart.summary}".encode("utf-8", "replace"), digest_size=5
-    ).hexdigest()
-    style = (
+def chart_css() -> str:
+    """The rules that every chart needs: colours in light and in dark, and text."""
+    return (
         palette_css(".tb-chart")
         + ".tb-chart{display:block;max-width:100%;height:auto;"
         + "font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}.tb-chart text{fill:var(--ink)}"
-        + ".tb-chart .m{fill:var(--muted)}.tb-chart path{fill:none;stroke-linejoin:round;stroke-linecap:round}"
+        + ".tb-chart .m{fill:var(--muted)}.tb-chart path{stroke-linejoin:round;stroke-linecap:round}"
+        + ".tb-chart path:not(.band){fill:none}"
     )
+
+
+def _step_axis(chart: Chart, scale: ScaleKind) -> Scale:
+    if chart.x_range is not None:
+        return scale.covering(np.array(chart.x_range), padding=0)
+    steps = np.concatenate([np.empty(0), *(line.steps for line in chart.lines)])
+    covering = scale.covering(steps, padding=0)
+    # Training starts at 0, so the axis does too, unless that would leave most of it empty.
+    begins_near_0 = not isinstance(covering, LogScale) and 0 < covering.low < covering.high / 4
+    return scale.covering(np.array([0, covering.high]), padding=0) if begins_near_0 else covering
+
+
+def _shown_values(chart: Chart) -> NDArray[np.float64]:
+    curves = [(line.steps, line.values) for line in chart.lines]
+    curves += [(band.steps, edge) for band in chart.bands for edge in (band.low, band.high)]
+    if chart.x_range is not None:
+        low, high = chart.x_range
+        curves = [(steps, values[(steps >= low) & (steps <= high)]) for steps, values in curves]
+    return np.concatenate([np.empty(0), *(values for _, values in curves)])
+
+
+def _plotted(chart: Chart, frame: _Frame) -> Iterator[str]:
+    drawn = [*(_band(band, frame) for band in chart.bands), *_lines(chart.lines, frame)]
+    if chart.x_range is None:
+        yield from drawn
+        return
+    mark = f"c{_mark_of(chart, frame.right)}"
+    area = element("rect", x=frame.left, y=frame.top, width=frame.right - frame.left, height=frame.bottom - frame.top)
+    yield element("clipPath", area, id=mark) + element("g", *drawn, clip_path=f"url(#{mark})")
+
+
+def _mark_of(chart: Chart, width: float) -> str:
+    # Several charts stand in one page, and each names its parts by id.
+    told = f"{width}{chart.y_title}{chart.summary}{chart.x_range}".encode("utf-8", "replace")
+    return hashlib.blake2b(told, digest_size=5).hexdigest()
+
+
+def _document(chart: Chart, frame: _Frame, size: Size, body: str, css: str | None) -> str:
+    mark, rules = _mark_of(chart, size.width), chart_css() if css is None else css
     return element(
         "svg",
         element("title", text(f"{chart.y_title} by {chart.x_title}"), id=f"t{mark}"),
         element("desc", text(chart.summary or _spoken(chart)), id=f"d{mark}"),
-        element("style", style),
-        element("rect", width=width, height=height, fill="var(--paper)"),
+        element("style", rules) if rules else "",
+        element("rect", width=size.width, height=size.height, fill="var(--paper)"),
         body,
         xmlns="http://www.w3.org/2000/svg",
         class_="tb-chart",
-        viewBox=f"0 0 {width:g} {height:g}",
-        width=width,
-        height=height,
+        viewBox=f"0 0 {size.width:g} {size.height:g}",
+        width=size.width,
+        height=size.height,
+        # Where the plot lies in the picture and what its width stands for, for whoever points at it.
+        data_plot=f"{frame.left:g} {frame.top:g} {frame.right:g} {frame.bottom:g}",
+        data_x=f"{frame.x.low:.17g} {frame.x.high:.17g}",
+        data_x_scale="log" if isinstance(frame.x, LogScale) else "linear",
         role="img",
         aria_labelledby=f"t{mark} d{mark}",
     )
@@ -174,7 +221,8 @@ def _spoken(chart: Chart) -> str:
     return "; ".join(ends) or "no points"
 
 
-def _axes(frame: _Frame, chart: Chart, note: str) -> Iterator[str]:
+def _axes(frame: _Frame, chart: Chart) -> Iterator[str]:
+    note = frame.y.note
     for tick in frame.y.ticks(5):
         y = float(frame.down(np.array([tick.value]))[0])
         yield element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, stroke="var(--grid)")
@@ -182,7 +230,10 @@ def _axes(frame: _Frame, chart: Chart, note: str) -> Iterator[str]:
     for tick in frame.x.ticks(max(2, int((frame.right - frame.left) / 90))):
         x = float(frame.across(np.array([tick.value]))[0])
         yield element("line", x1=x, x2=x, y1=frame.bottom, y2=frame.bottom + 4, stroke="var(--muted)")
-        yield element("text", text(tick.label), x=x, y=frame.bottom + 18, text_anchor="middle", class_="m")
+        # The last label would be cut off where it is wider than what is left of the picture.
+        is_cut = x + CHARACTER_WIDTH * len(tick.label) / 2 > frame.right + 14
+        anchor = "end" if is_cut else "middle"
+        yield element("text", text(tick.label), x=x, y=frame.bottom + 18, text_anchor=anchor, class_="m")
     yield element("line", x1=frame.left, x2=frame.right, y1=frame.bottom, y2=frame.bottom, stroke="var(--muted)")
     title = text(chart.y_title) + (element("tspan", text(f"  {note}"), class_="m", font_weight="400") if note else "")
     yield element("text", title, x=8, y=18, font_weight="600")
@@ -213,7 +264,8 @@ def _line(line: Line, frame: _Frame) -> Iterator[str]:
         x, y = frame.across(steps), frame.down(values)
         if len(steps) == 1:
             # A stretch of one point has no length to draw: it is shown as a dot.
-            yield element("circle", cx=float(x[0]), cy=float(y[0]), r=3, fill=colour(line.style))
+            dot = element("title", text(line.label))
+            yield element("circle", dot, cx=float(x[0]), cy=float(y[0]), r=3, fill=colour(line.style))
         else:
             paths.append(line_path(x, y))
     if paths:
@@ -274,10 +326,6 @@ def _best_mark(line: Line, index: int, frame: _Frame) -> str:
     )
 
 
-def _edges(bands: Sequence[Band]) -> list[NDArray[np.float64]]:
-    return [edge for band in bands for edge in (band.low, band.high)]
-
-
 def _band(band: Band, frame: _Frame) -> str:
     kept = np.isfinite(band.low) & np.isfinite(band.high)
     cuts = np.flatnonzero(np.diff(np.cumsum(~kept)[kept])) + 1
@@ -285,7 +333,8 @@ def _band(band: Band, frame: _Frame) -> str:
         np.split(band.steps[kept], cuts), np.split(band.low[kept], cuts), np.split(band.high[kept], cuts), strict=True
     )
     paths = [_outline(frame, steps, low, high) for steps, low, high in stretches if len(steps) > 1]
-    return element("path", d="".join(paths), style=f"fill:{colour(band.style)};fill-opacity:.14") if paths else ""
+    look = {"fill": colour(band.style), "fill_opacity": ".14", "class_": "band"}
+    return element("path", d="".join(paths), **look) if paths else ""
 
 
 def _outline(frame: _Frame, steps: Places, low: NDArray[np.float64], high: NDArray[np.float64]) -> str:

@@ -15,7 +15,7 @@ from trackbridge.comparison.sweep import sweep
 from trackbridge.report.chart import NARROW, WIDE, Chart, Size, draw_chart
 from trackbridge.report.curves import metric_chart
 from trackbridge.report.markup import element, text
-from trackbridge.report.palette import colour, palette_css
+from trackbridge.report.palette import colour_class, colour_classes_css, palette_css
 from trackbridge.report.scale import LinearScale, LogScale, suitable_scale
 from trackbridge.report.sweep import sweep_chart
 from trackbridge.report.tables import (
@@ -37,6 +37,7 @@ from trackbridge.report.text import counted
 MAX_TABLE_METRICS = 6
 MAX_CHARTS = 6
 MAX_CARDS = 6
+MAX_OPEN_ROWS = 25
 # All charts of a page share these, so that a page of many long runs still fits in a mail.
 MAX_POINTS_WIDE = 14_000
 MAX_POINTS_NARROW = 6_000
@@ -60,15 +61,10 @@ def comparison_page(comparison: Comparison, *, against: str | None = None) -> st
     body = "".join(
         [
             element("header", element("h1", text(title)), element("p", text(subtitle_text(comparison)))),
-            _cards(comparison, metrics),
-            _notes(comparison),
-            _section(groups_table(comparison, metrics)) if metrics else "",
-            _section(settings_table(comparison)),
-            _section(folded_differences_table("Environment", comparison.diff.in_section("environment"))),
+            *scores_panel(comparison),
             _sweeps(comparison, metrics, against) if against else "",
             _curves(comparison, metrics),
-            _section(runs_table(comparison, metrics)),
-            _section(lineage_table(comparison.lineage)),
+            *runs_panel(comparison),
             element("footer", text(f"trackbridge {__version__}")),
         ]
     )
@@ -76,9 +72,49 @@ def comparison_page(comparison: Comparison, *, against: str | None = None) -> st
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{text(title)}</title><style>{palette_css(':root')}{_stylesheet()}</style></head>"
+        f"<title>{text(title)}</title><style>{page_css()}</style></head>"
         f"<body><main>{body}</main></body></html>\n"
     )
+
+
+def page_css() -> str:
+    """The rules of a page: its colours in light and in dark, tables, cards and notes."""
+    rules = files("trackbridge.report").joinpath("page.css").read_text(encoding="utf-8")
+    return palette_css(":root") + colour_classes_css() + rules
+
+
+def scores_panel(comparison: Comparison) -> list[str]:
+    """What comes before the curves: the scores in short, notes, scores by group, and what differs."""
+    metrics = list(comparison.metrics)[:MAX_TABLE_METRICS]
+    return [
+        _cards(comparison, metrics),
+        _notes(comparison),
+        section_html(groups_table(comparison, metrics)) if metrics else "",
+        section_html(settings_table(comparison)),
+        section_html(folded_differences_table("Environment", comparison.diff.in_section("environment"))),
+    ]
+
+
+def runs_panel(comparison: Comparison) -> list[str]:
+    """What comes after the curves: the runs one by one, and what they build on."""
+    metrics = list(comparison.metrics)[:MAX_TABLE_METRICS]
+    return [section_html(runs_table(comparison, metrics)), section_html(lineage_table(comparison.lineage))]
+
+
+def folded_html(section: str) -> str:
+    """A section; where its table is long, such as that of packages, behind its heading until it is asked for."""
+    if section.count("<tr>") <= MAX_OPEN_ROWS:
+        return section
+    head, rest = section.removeprefix("<section>").removesuffix("</section>").split("</h2>", 1)
+    return element("section", element("details", element("summary", head + "</h2>"), rest))
+
+
+def section_html(table: Table) -> str:
+    """A table under its title; nothing where it has no rows."""
+    if not table.rows:
+        return ""
+    caption = element("p", text(table.caption), class_="muted") if table.caption else ""
+    return element("section", element("h2", text(table.title)), caption, table_html(table))
 
 
 def table_html(table: Table) -> str:
@@ -87,7 +123,11 @@ def table_html(table: Table) -> str:
         "tr", *(element("th", text(column.title), scope="col", class_=_side(column)) for column in table.columns)
     )
     rows = [
-        element("tr", _name_cell(row[0]), *(_cell(*pair) for pair in zip(row[1:], table.columns[1:], strict=True)))
+        element(
+            "tr",
+            _name_cell(row[0], table.columns[0]),
+            *(_cell(*pair) for pair in zip(row[1:], table.columns[1:], strict=True)),
+        )
         for row in table.rows
     ]
     return element(
@@ -111,8 +151,7 @@ def _cards(comparison: Comparison, metrics: Sequence[str]) -> str:
                 element("div", text(score.label), class_="label"),
                 element("div", text(group_text(score)), class_="score"),
                 element("div", text(f"{metrics[0]} over {counted(score.n_runs, 'run')}"), class_="muted"),
-                class_="card",
-                style=f"border-left-color:{colour(style)}",
+                class_=f"card {colour_class(style)}",
             )
         )
     return element("div", *cards, class_="cards")
@@ -156,27 +195,17 @@ def _in_both_sizes(chart: Chart, y_scale: type[LinearScale] | type[LogScale], n_
         yield element("div", draw_chart(chart, size=fitted, y_scale=y_scale), class_=name)
 
 
-def _section(table: Table) -> str:
-    if not table.rows:
-        return ""
-    caption = element("p", text(table.caption), class_="muted") if table.caption else ""
-    return element("section", element("h2", text(table.title)), caption, table_html(table))
-
-
-def _name_cell(cell: Cell) -> str:
-    swatch = element("i", "", style=f"background:{colour(cell.style)}") if cell.style is not None else ""
+def _name_cell(cell: Cell, column: Column) -> str:
+    swatch = element("i", "", class_=colour_class(cell.style)) if cell.style is not None else ""
     # Names of keys and groups have no spaces: a narrow column may break them after their signs.
-    return element("th", swatch, _BREAKS.sub(r"\1<wbr>", text(cell.text)), scope="row")
+    return element("th", swatch, _BREAKS.sub(r"\1<wbr>", text(cell.text)), scope="row", class_=_side(column))
 
 
 def _cell(cell: Cell, column: Column) -> str:
     tone = "" if cell.tone == "plain" else cell.tone
-    return element("td", text(cell.text), class_=" ".join(filter(None, (_side(column), tone))))
+    shade = "" if cell.shade is None else f"s{cell.shade}"
+    return element("td", text(cell.text), class_=" ".join(filter(None, (_side(column), tone, shade))))
 
 
 def _side(column: Column) -> str:
     return "right" if column.align == "right" else ""
-
-
-def _stylesheet() -> str:
-    return files("trackbridge.report").joinpath("page.css").read_text(encoding="utf-8")

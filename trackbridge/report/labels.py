@@ -85,3 +85,9 @@ def _swatch(style: int, x: float, y: float) -> str:
     return element(
         "path", d=f"M{x:.1f} {y:.1f}h22", stroke=colour(style), stroke_width=2.2, stroke_dasharray=dash(style)
     )
+
+
+def line_key(style: int) -> str:
+    """A short stroke in the colour and dash of a style, as a picture of its own for a table beside a chart."""
+    stroke = element("path", d="M1 4h20", stroke=colour(style), stroke_width=3, stroke_dasharray=dash(style))
+    return element("svg", stroke, class_="key", viewBox="0 0 22 8", width=22, height=8, aria_hidden="true")

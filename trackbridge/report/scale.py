@@ -10,7 +10,9 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trackbridge.report.text import count_text
+from trackbridge.report.text import count_text, duration_text
+
+_ROUND_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +23,25 @@ class Tick:
     label: str
 
 
+class ScaleKind(Protocol):
+    """What makes a scale for values."""
+
+    def covering(self, values: NDArray[np.float64], *, padding: float = 0.04) -> Scale:
+        """A scale that holds the finite values, with `padding` of their span at both ends."""
+
+
 class Scale(Protocol):
     """An axis from its lower end (0) to its upper end (1)."""
 
     note: ClassVar[str]
+
+    @property
+    def low(self) -> float:
+        """The lower end, in the unit of the axis."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
 
     def place(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where finite values lie, as fractions of the axis."""
@@ -61,7 +78,7 @@ class LinearScale:
 
 @dataclass(frozen=True, slots=True)
 class LogScale:
-    """Equal distances for equal ratios; values of zero and below lie at the lower end."""
+    """Equal distances for equal ratios; values of zero and below lie at the lower end. `low` and `high` are log10."""
 
     low: float
     high: float
@@ -72,7 +89,7 @@ class LogScale:
         """A scale that holds all finite values above zero."""
         low, high = _span(np.log10(values[np.isfinite(values) & (values > 0)]))
         margin = (high - low) * padding or 0.5
-        return cls(low - margin, high + margin)
+        return cls(low - margin, high + margin) if padding or low == high else cls(low, high)
 
     def place(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         logarithms = np.log10(values, out=np.full(values.shape, self.low), where=values > 0)
@@ -86,6 +103,64 @@ class LogScale:
         every = max(1, math.ceil(len(decades) / max(1, n)))
         values = [factor * 10.0**decade for decade in decades if decade % every == 0 for factor in multiples]
         return [Tick(value, f"{value:g}") for value in values if self.low <= math.log10(value) <= self.high]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeScale:
+    """Seconds, with ticks at round minutes, hours and days."""
+
+    low: float
+    high: float
+    note: ClassVar[str] = ""
+
+    @classmethod
+    def covering(cls, values: NDArray[np.float64], *, padding: float = 0.04) -> TimeScale:
+        """A scale that holds all finite values, with `padding` of their span at both ends."""
+        linear = LinearScale.covering(values, padding=padding)
+        return cls(linear.low, linear.high)
+
+    def place(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (values - self.low) / (self.high - self.low)
+
+    def ticks(self, n: int) -> list[Tick]:
+        wanted = (self.high - self.low) / max(1, n)
+        round_s = next((one for one in _ROUND_S if one >= wanted), math.ceil(wanted / 86400) * 86400)
+        distance = _round_distance(wanted) if wanted < 1 else round_s
+        first, last = math.ceil(self.low / distance), math.floor(self.high / distance)
+        return [Tick(index * distance, self.label(index * distance)) for index in range(first, last + 1)]
+
+    @staticmethod
+    def label(seconds: float) -> str:
+        """A time in words: `0.5 s`, `12 min 5 s`."""
+        return duration_text(seconds) if abs(seconds) >= 60 else f"{seconds:.4g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class NameScale:
+    """Names side by side, in their order: the first one is at 0."""
+
+    names: tuple[str, ...]
+    note: ClassVar[str] = ""
+
+    @property
+    def low(self) -> float:
+        """Half a place before the first name."""
+        return -0.5
+
+    @property
+    def high(self) -> float:
+        """Half a place after the last name."""
+        return max(1, len(self.names)) - 0.5
+
+    def covering(self, values: NDArray[np.float64], *, padding: float = 0.04) -> NameScale:
+        """The same scale: its names do not depend on which of them are drawn."""
+        return self
+
+    def place(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (values - self.low) / (self.high - self.low)
+
+    def ticks(self, n: int) -> list[Tick]:
+        return [Tick(index, name) for index, name in enumerate(self.names)]
 
 
 def suitable_scale(curves: Sequence[NDArray[np.float64]]) -> type[LinearScale] | type[LogScale]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from trackbridge.comparison.comparison import Comparison
-from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
+from trackbridge.comparison.canonical import MISSING
+from trackbridge.comparison.diff import RunDiff, diff_runs
+from trackbridge.comparison.difference import Difference, Section
 from trackbridge.comparison.groups import seeds_text
 from trackbridge.comparison.lineage import Descent
 from trackbridge.comparison.run_scores import At, Point
@@ -40,11 +42,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A text, with the line style it stands for in the charts, and a tone where it wants attention."""
+    """A text, with the line style it stands for in the charts, and a tone where it wants attention.
+
+    `shade`, from 0 to 9, is how dark a cell of a matrix is.
+    """
 
     text: str
     style: int | None = None
     tone: Literal["plain", "muted", "good", "bad", "busy", "changed"] = "plain"
+    shade: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
