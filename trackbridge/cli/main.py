@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from trackbridge import __version__
-from trackbridge.cli import checking, comparing, delivering, finetune, following, listing, removing
+from trackbridge.cli import checking, comparing, delivering, finetune, following, gate, listing, removing
 from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, READER_GONE, exit_code
 from trackbridge.errors import TrackbridgeError
 
@@ -36,6 +36,7 @@ app.command("show", rich_help_panel="Look")(listing.show)
 app.command("tail", rich_help_panel="Look")(following.tail)
 app.command("diff", rich_help_panel="Compare")(comparing.diff)
 app.command("compare", rich_help_panel="Compare")(comparing.compare)
+app.command("check", rich_help_panel="Compare")(gate.check)
 app.command("sync", rich_help_panel="Deliver")(delivering.sync)
 app.command("status", rich_help_panel="Deliver")(delivering.status)
 app.command("doctor", rich_help_panel="Keep")(checking.doctor)
