@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from trackbridge import __version__
-from trackbridge.cli import checking, comparing, delivering, finetune, following, gate, listing, removing
+from trackbridge.cli import checking, comparing, delivering, finetune, following, gate, importing, listing, removing
 from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, READER_GONE, exit_code
 from trackbridge.errors import TrackbridgeError
 
@@ -39,6 +39,7 @@ app.command("compare", rich_help_panel="Compare")(comparing.compare)
 app.command("check", rich_help_panel="Compare")(gate.check)
 app.command("sync", rich_help_panel="Deliver")(delivering.sync)
 app.command("status", rich_help_panel="Deliver")(delivering.status)
+app.command("import", rich_help_panel="Keep")(importing.import_runs)
 app.command("doctor", rich_help_panel="Keep")(checking.doctor)
 app.command("rm", rich_help_panel="Keep")(removing.remove)
 app.command("gc", rich_help_panel="Keep")(removing.collect_garbage)
