@@ -37,6 +37,7 @@ def test_all_is_the_checked_in_list() -> None:
         "__version__",
         "compare",
         "current_run",
+        "import_runs",
         "open_store",
         "start_run",
         "sync",

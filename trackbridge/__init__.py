@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trackbridge.run.media import Histogram, Image, Table, Text
     from trackbridge.run.run import Run
     from trackbridge.run.seeds import Seeds
+    from trackbridge.sources.importing import import_runs
     from trackbridge.store.records import RunRecord
     from trackbridge.store.store import Store, open_store
 
@@ -35,6 +36,7 @@ _HOME = {
     "Text": "trackbridge.run.media",
     "compare": "trackbridge.comparison.comparison",
     "current_run": "trackbridge.run.lifecycle",
+    "import_runs": "trackbridge.sources.importing",
     "open_store": "trackbridge.store.store",
     "start_run": "trackbridge.run.lifecycle",
     "sync": "trackbridge.relay.sync",
@@ -53,6 +55,7 @@ __all__ = [
     "__version__",
     "compare",
     "current_run",
+    "import_runs",
     "open_store",
     "start_run",
     "sync",

@@ -7,6 +7,7 @@ The errors trackbridge raises, all under one root:
   x SettingsError                     a setting has a value it cannot have
   x PipelineConfigError               a fine-tuning config is wrong; names the key and the nearest known one
   x DataError                         a data file is not what the config says it is
+  x SourceRefused                     something to import was made to do harm: nothing of that run is imported
   x NotFoundError (also a LookupError)  no such run, metric, scope or file; names the nearest known ones
   x JournalWriteError (also an OSError) the disk refused a line and `strict` was asked for
   x MissingDependencyError (also an ImportError)  an extra is not installed; names the install command
@@ -47,6 +48,10 @@ class PipelineConfigError(TrackbridgeError, ValueError):
 
 class DataError(TrackbridgeError, ValueError):
     """A data file is not what the config says it is; the message names file, line and column."""
+
+
+class SourceRefused(TrackbridgeError, ValueError):
+    """Something to import leads out of its folder or was made to exhaust the machine; names what, and where."""
 
 
 class NotFoundError(TrackbridgeError, LookupError):

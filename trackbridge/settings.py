@@ -157,6 +157,12 @@ def reproducibility_variables() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
+def github_step_summary() -> Path | None:
+    """The file that GitHub shows as the summary of a step of a workflow; None outside of one."""
+    told = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(told) if told else None
+
+
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     # A variable such as TRACKBRIDGE_TEST_DATA may belong to someone else: only known names are read.
     names = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,8 @@ def teacher_of(root: Path, config: dict[str, Any], corpus: Corpus) -> Origin:
 
 
 def taught_by(teacher: Origin, root: Path, config: dict[str, Any], corpus: Corpus, pool: list[str]) -> Taught:
-    given = {"unlabelled": texts_of(pool), "origins": {"labels": teacher}}
-    student = trained(root, base=config, corpus=corpus, **given)
+    corpus = replace(corpus, unlabelled=texts_of(pool))
+    student = trained(root, base=config, corpus=corpus, origins={"labels": teacher})
     file = student.path / "files" / "pseudo-labels.jsonl"
     return Taught(teacher, student, [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()])
 

@@ -83,6 +83,11 @@ def test_a_layer_the_model_does_not_have_is_refused_with_those_it_has(layer: int
         classifier(tiny_model(tmp_path, "bert"), Head(layer=layer))
 
 
+def test_a_model_that_cannot_do_without_layers_says_so_before_it_trains(tmp_path: Path) -> None:
+    with pytest.raises(PipelineConfigError, match=r"^head\.layer: 0: DebertaV2Model does not run without layers"):
+        classifier(tiny_model(tmp_path, "deberta"), Head(layer=0))
+
+
 def test_models_whose_layers_are_of_several_kinds_are_cut_as_well() -> None:
     config = Qwen2Config(vocab_size=9, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=8)
 

@@ -206,6 +206,16 @@ def test_texts_are_joined_and_cut_into_blocks_with_separators_between() -> None:
         assert [word < 0 for word in block["words"]] == [token in (2, 3) for token in block["input_ids"]]
 
 
+def test_a_block_in_which_nothing_is_left_to_predict_is_none() -> None:
+    """Of a separator that stands alone behind the last cut; the mean loss over no token is no number."""
+    tokenizer = word_tokenizer(TEXTS, max_length=32)
+
+    blocks = blocks_of([TEXTS], tokenizer, block_size=len(" ".join(TEXTS).split()) + 3)
+
+    (read,) = [" ".join(tokenizer.convert_ids_to_tokens(block["input_ids"])) for block in blocks]
+    assert read == "[CLS] the boy sees it . [SEP] it sees the boys . [SEP]"
+
+
 def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "boy", "##s", "see", "the", "##ing"]
     tokenizer = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]"))

@@ -234,13 +234,16 @@ class PowerCut(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
 
 def test_a_student_goes_on_after_a_crash_to_bitwise_the_same_weights(reference: Taught, tmp_path: Path) -> None:
     often = with_overrides(CONFIG, {"checkpoints.every": 8})
-    given = {"unlabelled": texts_of(POOL), "origins": {"labels": reference.teacher}}
+    given: dict[str, Any] = {
+        "corpus": replace(FOLD, unlabelled=texts_of(POOL)),
+        "origins": {"labels": reference.teacher},
+    }
     with pytest.raises(RuntimeError, match="the lights went out"):
-        trained(tmp_path, base=often, corpus=FOLD, callbacks=[PowerCut()], **given)
+        trained(tmp_path, base=often, callbacks=[PowerCut()], **given)
     (crashed,) = (tmp_path / "tests").iterdir()
 
     checkpoint = crashed / "training" / "checkpoint-16"
-    resumed = trained(tmp_path, base=often, corpus=FOLD, resume_from=checkpoint, **given)
+    resumed = trained(tmp_path, base=often, resume_from=checkpoint, **given)
 
     assert resumed.evidence.final_weights == reference.student.evidence.final_weights
     assert resumed.evidence.losses == reference.student.evidence.losses[16:]
@@ -356,7 +359,7 @@ def test_pseudo_labels_of_real_numbers_and_of_pairs_are_refused(changed: dict[st
 
 
 def test_a_training_without_the_texts_or_the_teacher_it_asks_for_says_so(tmp_path: Path) -> None:
-    with pytest.raises(PipelineConfigError, match="pseudo_labels: there are no texts to label: pass unlabelled"):
+    with pytest.raises(PipelineConfigError, match="pseudo_labels: there are no texts to label: give the corpus"):
         trained(tmp_path, base=CONFIG, corpus=FOLD)
     with pytest.raises(PipelineConfigError, match=r"'teacher 1' stands for is to be done first, for its labels"):
-        trained(tmp_path, base=CONFIG, corpus=FOLD, unlabelled=texts_of(POOL))
+        trained(tmp_path, base=CONFIG, corpus=replace(FOLD, unlabelled=texts_of(POOL)))

@@ -95,6 +95,7 @@ def test_data_that_cannot_be_read_fails_its_run_alone(tmp_path: Path) -> None:
 
     assert endings(outcomes) == ["failed", "finished"]
     assert "DataError: cannot read nowhere.tsv" in outcomes[0].error
+    assert [run.name for run in open_store(tmp_path).runs()] == ["sound"]
 
 
 def test_a_run_another_process_is_training_is_left_to_it(tmp_path: Path) -> None:

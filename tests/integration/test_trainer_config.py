@@ -52,6 +52,17 @@ def test_adapters_are_a_scope_with_a_config_per_adapter(tmp_path: Path) -> None:
     assert scopes["model"]["hidden_size"] == 16
 
 
+def test_of_an_adapter_all_that_is_on_is_recorded_and_nothing_that_is_off(tmp_path: Path) -> None:
+    """Peft's own config has 45 keys, each a row in a comparison with a run without adapters."""
+    adapter = peft.LoraConfig(target_modules=["query"], task_type="SEQ_CLS", use_dora=True)
+    recorded = config(trained(tmp_path, model=peft.get_peft_model(tiny_model(), adapter)))["peft"]["default"]
+
+    assert (recorded["r"], recorded["lora_alpha"], recorded["lora_dropout"]) == (8, 8, 0.0)
+    assert recorded["use_dora"] is True
+    assert not {"layers_pattern", "loftq_config", "use_rslora"} & recorded.keys()
+    assert len(recorded) < 18
+
+
 def test_a_model_without_a_config_is_recorded_with_its_size(tmp_path: Path) -> None:
     class Plain(torch.nn.Module):
         def __init__(self) -> None:

@@ -38,7 +38,7 @@ _BART_LAYERS = {
     for what, value in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 32))
 }
 _MADE: Mapping[str, Callable[..., PreTrainedConfig]] = {
-    "bert": lambda **told: BertConfig(**_ENCODER, **told),
+    "bert": lambda **told: BertConfig(**{**_ENCODER, **told}),
     "roberta": lambda **told: RobertaConfig(**_ENCODER, **told),
     "deberta": lambda **told: DebertaV2Config(**_ENCODER, relative_attention=True, **told),
     "distilbert": lambda **told: DistilBertConfig(

@@ -93,6 +93,16 @@ def test_all_problems_are_told_at_once() -> None:
         ({**BUILT_IN, "data": {**LOCAL, "train": "train.txt"}}, "set data.format to tsv, csv or jsonl"),
         ({**BUILT_IN, "data": {**LOCAL, "header": False}}, "column 'text' is a name, but with header: false"),
         ({**BUILT_IN, "data": {**LOCAL, "eval": {"a b": "x"}}}, "data.eval.a b: 'a b' is not allowed"),
+        ({**BUILT_IN, "training": {"epochs": float("inf")}}, "training.epochs: inf is not allowed"),
+        ({**BUILT_IN, "model": "bert"}, "a block of keys is expected here, such as {path: ...}"),
+        (
+            {**BUILT_IN, "reinit": 2},
+            "reinit: 2 is not allowed: a block of keys is expected here, such as {layers: ...}",
+        ),
+        ({**BUILT_IN, "averaging": {"kind": "polyak"}}, "is not allowed: expected the kind swa or ema"),
+        ({**BUILT_IN, "averaging": {"decay": 0.9}}, "'decay' is for (ema) and the other keys make this (swa)"),
+        ({**BUILT_IN, "averaging": {"kind": "swa", "strat": 0.9}}, "did you mean 'start'?"),
+        ({**BUILT_IN, "pretraining": {"text": {"files": ["a.txt"], "collumn": 1}}}, "did you mean 'column'?"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_key_and_the_reason(given: dict[str, Any], told: str) -> None:
@@ -142,6 +152,33 @@ def test_a_number_yaml_reads_as_text_is_a_number() -> None:
     config = parse_config({**BUILT_IN, "training": {"learning_rate": "1e-4"}})
 
     assert config.training.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ({"training": {"epochs": True}}, "training.epochs: True is not allowed: expected a number"),
+        ({"training": {"batch_size": True}}, "training.batch_size: True is not allowed: expected a number"),
+        ({"training": {"max_steps": True}}, "training.max_steps: True is not allowed: expected a number"),
+        ({"lora": {"rank": True}}, "lora.rank: True is not allowed: expected a number"),
+        (
+            {"pretraining": {"text": {"files": ["a.txt"]}, "held_out": True}},
+            "pretraining.held_out: True is not allowed",
+        ),
+        ({"data": {**LOCAL, "eval": {False: "dev.tsv"}}}, "False is not allowed: input should be a valid string"),
+    ],
+)
+def test_a_yes_where_none_is_asked_for_is_refused_with_what_yaml_makes_of_it(block: dict[str, Any], told: str) -> None:
+    problem = problem_of({**BUILT_IN, **block})
+
+    assert told in problem
+    assert "YAML reads yes, no, on and off without quotation marks as true and false" in problem
+
+
+def test_a_yes_is_taken_where_it_is_an_answer() -> None:
+    config = parse_config({**BUILT_IN, "training": {"bf16": True, "bias_correction": False}})
+
+    assert (config.training.bf16, config.training.bias_correction) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ MISUSE: Final = 2
 NOT_FOUND: Final = 3
 NOT_INSTALLED: Final = 4
 CANNOT_WRITE: Final = 5
+CANNOT_TELL: Final = 6
 INTERRUPTED: Final = 130
 # 128 and the number of SIGPIPE, which ends other tools; Python ignores it, lest a lost connection end a program.
 READER_GONE: Final = 141

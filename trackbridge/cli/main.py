@@ -14,7 +14,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from trackbridge import __version__
-from trackbridge.cli import checking, comparing, delivering, finetune, following, listing, removing, viewing
+from trackbridge.cli import (
+    checking,
+    comparing,
+    delivering,
+    finetune,
+    following,
+    gate,
+    importing,
+    listing,
+    removing,
+    viewing,
+)
 from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, READER_GONE, exit_code
 from trackbridge.errors import TrackbridgeError
 
@@ -37,8 +48,10 @@ app.command("tail", rich_help_panel="Look")(following.tail)
 app.command("ui", rich_help_panel="Look")(viewing.ui)
 app.command("diff", rich_help_panel="Compare")(comparing.diff)
 app.command("compare", rich_help_panel="Compare")(comparing.compare)
+app.command("check", rich_help_panel="Compare")(gate.check)
 app.command("sync", rich_help_panel="Deliver")(delivering.sync)
 app.command("status", rich_help_panel="Deliver")(delivering.status)
+app.command("import", rich_help_panel="Keep")(importing.import_runs)
 app.command("doctor", rich_help_panel="Keep")(checking.doctor)
 app.command("rm", rich_help_panel="Keep")(removing.remove)
 app.command("gc", rich_help_panel="Keep")(removing.collect_garbage)

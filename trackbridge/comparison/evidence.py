@@ -14,8 +14,8 @@ from typing import TypeAlias
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.keys import replicate_mark
 from trackbridge.comparison.scores import GroupScore
-from trackbridge.comparison.statistics.distributions import t_quantile, t_two_sided_p
-from trackbridge.comparison.statistics.intervals import LEVEL, Interval, sample_of, welch_error
+from trackbridge.comparison.statistics.distributions import t_two_sided_p
+from trackbridge.comparison.statistics.intervals import Interval, sample_of, t_interval, welch_error
 from trackbridge.comparison.statistics.noise import MIN_DF, SeedNoise
 from trackbridge.comparison.statistics.power import ALPHA
 from trackbridge.comparison.statistics.significance import sign_flip_p, smallest_sign_flip_p
@@ -66,8 +66,7 @@ class Evidence:
         """The 95 % t interval of the effect; None where nothing can be said."""
         if self.effect is None or self.p is None:
             return None
-        half = t_quantile((1 + LEVEL) / 2, self.df) * self.error
-        return Interval(self.effect - half, self.effect + half)
+        return t_interval(self.effect, self.error, self.df)
 
     @property
     def seed_correlation(self) -> float | None:

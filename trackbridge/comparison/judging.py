@@ -113,6 +113,8 @@ def _verdict(
         seed_correlation=evidence.seed_correlation,
         noise=evidence.noise,
         floor=_floor(metric, groups[pair[1]], pair[1]),
+        error=evidence.error if evidence.interval else None,
+        df=evidence.df if evidence.interval else None,
     )
 
 

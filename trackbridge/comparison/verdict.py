@@ -54,6 +54,7 @@ class PairVerdict:
     `runs_more` how many more runs of each would show one as large as `effect`: None where more than 1,000 would, or
     where the number of runs is not what is lacking. `seed_correlation` is that of the scores at equal seeds.
     `noise` is the seed-noise ruler, where that judged. `floor` is what the evaluation set's size alone does.
+    `error` is the standard error of `effect`, known with `df` degrees of freedom; None where there is no `interval`.
     """
 
     metric: str
@@ -74,6 +75,8 @@ class PairVerdict:
     seed_correlation: float | None = None
     noise: SeedNoise | None = None
     floor: EvaluationFloor | None = None
+    error: float | None = None
+    df: float | None = None
 
     @cached_property
     def improvement(self) -> Improvement | None:

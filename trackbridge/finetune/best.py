@@ -29,7 +29,7 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         self.step: int | None = None
         self._score = -math.inf
         self._weights = weights
-        self._key = key
+        self.key = key
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -37,7 +37,7 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         """Take up the best of the training that is resumed, from the log in its checkpoint, where it is still there."""
         for entry in state.log_history:
             if self._weights.has(entry["step"]):
-                self._note(entry.get(self._key, math.nan), entry["step"])
+                self._note(entry.get(self.key, math.nan), entry["step"])
 
     def on_evaluate(
         self,
@@ -50,7 +50,7 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         **kwargs: Any,
     ) -> None:
         """Save when this evaluation is the best."""
-        is_new = self._note(metrics.get(self._key, math.nan), state.global_step)
+        is_new = self._note(metrics.get(self.key, math.nan), state.global_step)
         if is_new and state.is_world_process_zero:
             self._weights.save(model, state.global_step)
 
@@ -76,7 +76,7 @@ class KeepLast(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
     def __init__(self, weights: KeptWeights, key: str) -> None:
         self.step: int | None = None
         self._weights = weights
-        self._key = key
+        self.key = key
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -96,7 +96,7 @@ class KeepLast(TrainerCallback):  # type: ignore[misc]  # transformers ships no 
         **kwargs: Any,
     ) -> None:
         """Save when the training ends here. The key tells which of several models and sets was scored."""
-        if control.should_training_stop and self._key in metrics:
+        if control.should_training_stop and self.key in metrics:
             self.step = state.global_step
             if state.is_world_process_zero:
                 self._weights.save(model, state.global_step)

@@ -12,6 +12,11 @@ from trackbridge.store.records import RunRecord
 _PREFIX = "checkpoint-"
 
 
+def training_folder(run: Run) -> Path:
+    """Where a training writes until it is over."""
+    return run.path / "training"
+
+
 def last_checkpoint(record: RunRecord) -> Path | None:
     """The latest checkpoint a run recorded that a Trainer can resume from and that is still on disk.
 

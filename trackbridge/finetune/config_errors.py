@@ -11,6 +11,8 @@ from trackbridge.errors import nearest
 
 Path = tuple[int | str, ...]
 
+_YES = " (YAML reads yes, no, on and off without quotation marks as true and false)"
+
 
 def explain(error: ValidationError, root: type[BaseModel], source: str, *, at: Path = ()) -> str:
     """One line per problem, each naming its dotted key; `at` is where below `root` the validation began."""
@@ -32,8 +34,14 @@ def _problem(found: dict[str, Any], location: Path, blocks: dict[Path, type[Base
         return f"{key}: {reason}" if key else reason
     if found["type"] in {"model_type", "model_attributes_type", "dict_type", "list_type"}:
         expected = "list" if found["type"] == "list_type" else "block of keys"
-        return f"{key}: {found['input']!r} is not allowed: a {expected} is expected here"
-    return f"{key}: {found['input']!r} is not allowed: {found['msg'][0].lower()}{found['msg'][1:]}"
+        example = _example(blocks.get(_without_indices(location)))
+        return f"{key}: {found['input']!r} is not allowed: a {expected} is expected here{example}"
+    hint = _YES if isinstance(found["input"], bool) else ""
+    return f"{key}: {found['input']!r} is not allowed: {found['msg'][0].lower()}{found['msg'][1:]}{hint}"
+
+
+def _example(block: type[BaseModel] | None) -> str:
+    return f", such as {{{next(iter(block.model_fields))}: ...}}" if block else ""
 
 
 def _nearest_key(name: str, parent: Path, blocks: dict[Path, type[BaseModel]]) -> str:
@@ -60,13 +68,13 @@ def _blocks(block: type[BaseModel], at: Path = ()) -> Iterator[tuple[Path, type[
             yield from _blocks(inner, (*at, name, *tags))
 
 
-def _alternatives(annotation: Any) -> Iterator[tuple[Path, type[BaseModel]]]:
+def _alternatives(annotation: Any, tags: Path = ()) -> Iterator[tuple[Path, type[BaseModel]]]:
+    """The blocks among the types of a field, each behind the tag that tells it from the others."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield (), annotation
+        yield tags, annotation
     for alternative in get_args(annotation):
-        block, *marks = get_args(alternative) or (alternative,)
-        if isinstance(block, type) and issubclass(block, BaseModel):
-            yield tuple(mark.tag for mark in marks if isinstance(mark, Tag)), block
+        marks = [mark.tag for mark in getattr(alternative, "__metadata__", ()) if isinstance(mark, Tag)]
+        yield from _alternatives(alternative, (*tags, *marks))
 
 
 def _without_tags(location: Path) -> Path:

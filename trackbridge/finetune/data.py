@@ -13,6 +13,7 @@ from trackbridge.finetune.blocks.data import BuiltinData, HubData, LocalData
 from trackbridge.finetune.grammar import sentences
 from trackbridge.finetune.hub import load_split
 from trackbridge.finetune.rows import Row, read_table
+from trackbridge.finetune.text import Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,11 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What one training sees: its training set, and its eval sets by name."""
+    """What one training sees: its training set, its eval sets by name, and perhaps texts that a teacher may label."""
 
     train: Examples
     evals: Mapping[str, Examples]
+    unlabelled: Texts | None = None
 
 
 def load_corpus(data: LocalData | HubData | BuiltinData) -> Corpus:

@@ -7,11 +7,10 @@ from typing import Any
 
 from trackbridge.finetune.data import Corpus, Examples
 from trackbridge.finetune.labels import Labels
-from trackbridge.finetune.text import Texts
 
 
-def describe(corpus: Corpus, labels: Labels, unlabelled: Texts | None = None) -> dict[str, Any]:
-    """Per set the source, SHA-256, size and labels; of `unlabelled` texts, which have none, the rest.
+def describe(corpus: Corpus, labels: Labels) -> dict[str, Any]:
+    """Per set the source, SHA-256, size and labels; of unlabelled texts, which have none, the rest.
 
     Classes: the count of each label, and `majority_accuracy`, the share the commonest training label has in
     the set, which is what a model scores that has learned nothing. Regression: the mean label.
@@ -22,9 +21,9 @@ def describe(corpus: Corpus, labels: Labels, unlabelled: Texts | None = None) ->
     majority = Counter(corpus.train.labels).most_common(1)[0][0]
     sets = {"train": corpus.train, **{f"eval_{name}": examples for name, examples in corpus.evals.items()}}
     described = {name: _described(examples, labels, majority) for name, examples in sets.items()}
-    if unlabelled is not None:
-        count = sum(map(len, unlabelled.documents))
-        described["unlabelled"] = {"path": unlabelled.source, "sha256": unlabelled.sha256, "texts": count}
+    if (texts := corpus.unlabelled) is not None:
+        count = sum(map(len, texts.documents))
+        described["unlabelled"] = {"path": texts.source, "sha256": texts.sha256, "texts": count}
     return described
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from trackbridge.finetune.checkpoints import training_folder
 from trackbridge.finetune.techniques.lora import merged
 from trackbridge.journal.paths import kept_folder
 from trackbridge.run.run import Run
@@ -18,7 +19,7 @@ class KeptWeights:
     """The weights of single steps of a run, with their tokenizer, in `training/best-<step>` below its folder."""
 
     def __init__(self, run: Run, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.folder = run.path / "training"
+        self.folder = training_folder(run)
         self._run = run
         self._tokenizer = tokenizer
 

@@ -29,7 +29,8 @@ from trackbridge.errors import PipelineConfigError
 from trackbridge.finetune.blocks.model import BuiltinModel, Head, PretrainedModel
 from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.labels import Labels
-from trackbridge.finetune.techniques.pooling import PooledClassifier, config_with_head, has_pooled_head
+from trackbridge.finetune.seeding import random_state_kept
+from trackbridge.finetune.techniques.pooling import PooledClassifier, config_with_head, has_pooled_head, n_layers
 from trackbridge.run.seeds import derive
 
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -107,7 +108,21 @@ def _classifier(model: PretrainedModel, head: Head | None, config: PreTrainedCon
     config = config_with_head(config, head)
     if has_pooled_head(config):
         return PooledClassifier.from_pretrained(model.path, **told)
-    return PooledClassifier(config, AutoModel.from_pretrained(model.path, **told))
+    classifier = PooledClassifier(config, AutoModel.from_pretrained(model.path, **told))
+    if not n_layers(config):
+        _require_embeddings_alone_to_run(classifier)
+    return classifier
+
+
+def _require_embeddings_alone_to_run(classifier: PooledClassifier) -> None:
+    tokens = torch.ones(1, 4, dtype=torch.long)
+    try:
+        with torch.no_grad(), random_state_kept():
+            classifier(tokens, torch.ones_like(tokens))
+    except Exception as error:
+        raise PipelineConfigError(
+            f"head.layer: 0: {type(classifier.backbone).__name__} does not run without layers ({error}); give 1 or more"
+        ) from error
 
 
 def _agree_on_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, path: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,19 +19,22 @@ from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.encoding import Encoded, encode_corpus
 from trackbridge.finetune.labels import Labels
 from trackbridge.finetune.model import load_model
-from trackbridge.finetune.origins import Origin
+from trackbridge.finetune.origins import Origin, Role
 from trackbridge.finetune.techniques.carrying import carry_weights
 from trackbridge.finetune.techniques.features import FeatureExtractor
 from trackbridge.finetune.techniques.freezing import freeze
 from trackbridge.finetune.techniques.lora import with_lora
+from trackbridge.finetune.techniques.pseudo_labels import with_pseudo_labels
 from trackbridge.finetune.techniques.reinit import reinitialise
 from trackbridge.run.run import Run
 
 
 @dataclass(frozen=True)
-class PreparedExamples:
-    """The training set, the eval sets by name, and what makes a batch of them."""
+class Prepared:
+    """The model before its first update with its tokenizer; the training set, the eval sets and what makes batches."""
 
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
     train: Encoded
     evals: dict[str, Encoded]
     collate: Callable[[Encoded], dict[str, Any]]
@@ -42,15 +45,40 @@ class PreparedExamples:
         return self.evals if len(self.evals) > 1 else next(iter(self.evals.values()))
 
 
-def prepare_model(
-    config: PipelineConfig, corpus: Corpus, labels: Labels, run: Run, *, begin_with: Origin | None
+def prepare(
+    config: PipelineConfig,
+    corpus: Corpus,
+    labels: Labels,
+    run: Run,
+    *,
+    origins: Mapping[Role, Origin],
+    arguments: TrainingArguments,
+) -> Prepared:
+    """All that a training begins with; `origins` has what the config's stages gave.
+
+    Raises:
+        DataError: a label does not belong to the training set's.
+        PipelineConfigError: the model cannot be loaded, or a technique does not fit it.
+    """
+    model, tokenizer = _prepared_model(config, corpus, labels, run, origins.get("weights"))
+    if config.pseudo_labels:
+        # after the model, so that its vocabulary and first weights are those it has without pseudo-labels
+        corpus = with_pseudo_labels(corpus, origins["labels"], labels, config, run)
+    train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
+    collate = DataCollatorWithPadding(tokenizer)
+    if not config.is_feature_extraction:
+        return Prepared(model, tokenizer, train_set, eval_sets, collate)
+    extractor = FeatureExtractor(model, collate, arguments, root=run.path.parents[1])
+    features = {name: extractor.extract(examples) for name, examples in eval_sets.items()}
+    return Prepared(model, tokenizer, extractor.extract(train_set), features, default_data_collator)
+
+
+def _prepared_model(
+    config: PipelineConfig, corpus: Corpus, labels: Labels, run: Run, begin_with: Origin | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The classifier as it is before the first update, and its tokenizer, which is that of the stage before.
 
     The order matters: what is carried over may be re-initialised, and only then is it known what learns.
-
-    Raises:
-        PipelineConfigError: the model cannot be loaded, or a technique does not fit it.
     """
     init_seed = config.seeds.init
     model, tokenizer = load_model(
@@ -72,26 +100,3 @@ def prepare_model(
     if config.freezing:
         freeze(model, config.freezing.trained_layers)
     return model, tokenizer
-
-
-def prepare_examples(
-    config: PipelineConfig,
-    corpus: Corpus,
-    labels: Labels,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    arguments: TrainingArguments,
-    run: Run,
-) -> PreparedExamples:
-    """The examples as the model takes them: as tokens, or as features where nothing below the head learns.
-
-    Raises:
-        DataError: a label does not belong to the training set's.
-    """
-    train_set, eval_sets = encode_corpus(corpus, tokenizer, labels, max_length=config.model.max_length)
-    collate = DataCollatorWithPadding(tokenizer)
-    if not config.is_feature_extraction:
-        return PreparedExamples(train_set, eval_sets, collate)
-    extractor = FeatureExtractor(model, collate, arguments, root=run.path.parents[1])
-    features = {name: extractor.extract(examples) for name, examples in eval_sets.items()}
-    return PreparedExamples(extractor.extract(train_set), features, default_data_collator)

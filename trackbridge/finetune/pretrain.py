@@ -45,28 +45,24 @@ def pretrain(
     """
     documents, held_out = held_out_apart(texts.documents, config.pretraining.held_out)
     _record_plan(config, texts, documents, held_out, run)
-    seeds, scores = seeds_of(config), TextScores(config.pretraining.objective)
     with cpu_threads(config.training.threads):
         model, tokenizer = load_pretraining_model(config, documents)
-        training_set, held_out_set = _encoded(config, tokenizer, documents, held_out)
+        trained, scored = _encoded(config, tokenizer, documents, held_out)
         weights = KeptWeights(run, tokenizer)
+        keep = KeepLast(weights, "eval_loss")
+        watched = [DropoutSeed(seeds_of(config)), CountVisits(trained), keep, TrackingCallback(run), *callbacks]
+        scores = TextScores(config.pretraining.objective)
         trainer = PipelineTrainer(
             model=model,
-            args=training_arguments(config, weights.folder, seeds),
-            train_dataset=training_set,
-            eval_dataset=held_out_set,
+            args=training_arguments(config, weights.folder, seeds_of(config)),
+            train_dataset=trained,
+            eval_dataset=scored,
             data_collator=TextCollator(targets_for(config.pretraining, tokenizer), tokenizer),
             processing_class=tokenizer,
             preprocess_logits_for_metrics=scores.of_batch,
             compute_metrics=scores.of_set,
             bias_correction=config.training.bias_correction,
-            callbacks=[
-                DropoutSeed(seeds),
-                CountVisits(training_set),
-                KeepLast(weights, "eval_loss"),
-                TrackingCallback(run, checkpoints="none"),
-                *callbacks,
-            ],
+            callbacks=watched,
         )
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     _conclude(trainer, weights, run)

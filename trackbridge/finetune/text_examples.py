@@ -60,7 +60,9 @@ def blocks_of(
         words = _words(encoded, number, len(tokens), above=len(stream))
         stream += [*zip(tokens, words, strict=True), *((token, NO_WORD) for token in last)]
     size = block_size - len(first) - len(last)
-    return [_block(first, stream[begin : begin + size], last) for begin in range(0, len(stream), size)]
+    blocks = [_block(first, stream[begin : begin + size], last) for begin in range(0, len(stream), size)]
+    # the last may hold a separator alone; nothing in it could be predicted, and a loss over nothing is no number
+    return [block for block in blocks if any(word != NO_WORD for word in block["words"][1:])]
 
 
 def pairs_encoded(

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from transformers import EvalPrediction, TrainerCallback, TrainerState
+from transformers import EvalPrediction, TrainerCallback, TrainerState, TrainingArguments
 
 from trackbridge.errors import PipelineConfigError
 from trackbridge.finetune.best import KeepBest, KeepLast, scores_at
-from trackbridge.finetune.checkpoints import remove_checkpoints
+from trackbridge.finetune.checkpoints import remove_checkpoints, training_folder
 from trackbridge.finetune.config import HELD_OUT_FOLD, PipelineConfig
 from trackbridge.finetune.data import Corpus
 from trackbridge.finetune.description import describe
@@ -21,12 +21,10 @@ from trackbridge.finetune.metrics import scores_of
 from trackbridge.finetune.origins import Origin, Role, origins_wanted
 from trackbridge.finetune.pause import Pause
 from trackbridge.finetune.plan import Halt
-from trackbridge.finetune.preparation import prepare_examples, prepare_model
+from trackbridge.finetune.preparation import Prepared, prepare
 from trackbridge.finetune.seeding import DropoutSeed, seeds_of
-from trackbridge.finetune.techniques.averaging import averaging_of, plain_prefix
+from trackbridge.finetune.techniques.averaging import WeightAveraging, averaging_of, plain_prefix
 from trackbridge.finetune.techniques.early_stopping import StopEarly
-from trackbridge.finetune.techniques.pseudo_labels import with_pseudo_labels
-from trackbridge.finetune.text import Texts
 from trackbridge.finetune.trainer import PipelineTrainer, cpu_threads, logits_alone, training_arguments
 from trackbridge.integrations.transformers import TrackingCallback
 from trackbridge.run.run import Run
@@ -50,7 +48,6 @@ def train(
     corpus: Corpus,
     run: Run,
     *,
-    unlabelled: Texts | None = None,
     origins: Mapping[Role, Origin] = MappingProxyType({}),
     resume_from: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
@@ -58,47 +55,28 @@ def train(
 ) -> TrainingResult:
     """Train as the config says, recorded in `run`; `resume_from` is a checkpoint of the same config.
 
-    `unlabelled` texts and `origins`, the trainings this one builds on, are given where the config asks for them.
-    Checkpoints are written below the run's folder. When the training is over the best weights are kept as a
-    checkpoint of the run, and what only a resume needs is removed; where it pauses at `halt`, all stays.
+    The trainings this one builds on are given as `origins` where the config asks for them. Checkpoints are written
+    below the run's folder. When the training is over the best weights are kept as a checkpoint of the run, and what
+    only a resume needs is removed; where it pauses at `halt`, all stays.
 
     Raises:
         DataError: a label does not fit.
         PipelineConfigError: the model cannot be loaded, or what the config asks for was not given.
     """
-    _require_what_is_asked_for(config, corpus, unlabelled, origins)
+    _require_what_is_asked_for(config, corpus, origins)
     labels = find_labels(corpus.train, is_regression=config.is_regression)
-    prefixes = eval_prefixes(corpus)
     # before the model is fetched, which may take minutes: by these a study knows that this training is under way
-    _record_plan(config, corpus, labels, unlabelled, prefixes, run)
+    _record_plan(config, corpus, labels, run)
     with cpu_threads(config.training.threads):
-        model, tokenizer = prepare_model(config, corpus, labels, run, begin_with=origins.get("weights"))
-        if config.pseudo_labels and unlabelled:
-            # after the model, so that its vocabulary and first weights are those it has without pseudo-labels
-            corpus = with_pseudo_labels(corpus, unlabelled, origins["labels"], labels, config, run)
-        weights = KeptWeights(run, tokenizer)
-        arguments = training_arguments(config, weights.folder, seeds_of(config))
-        examples = prepare_examples(config, corpus, labels, model, tokenizer, arguments, run)
-        key = f"{prefixes[config.chosen_set]}_{config.evaluation.metric}"
-        keep = KeepBest(weights, key) if config.evaluation.select == "best" else KeepLast(weights, key)
-        stops = [StopEarly(config.early_stopping, key, run)] if config.early_stopping else []
-        pause = Pause(halt, run)
-        trainer = PipelineTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=examples.train,
-            eval_dataset=examples.scored,
-            data_collator=examples.collate,
-            processing_class=tokenizer,
-            compute_metrics=_scores_of_prediction,
-            preprocess_logits_for_metrics=logits_alone,
-            bias_correction=config.training.bias_correction,
-            layerwise_decay=config.layerwise_decay,
-            averaging=averaging_of(config, resume_from),
-            callbacks=[DropoutSeed(seeds_of(config)), *stops, keep, TrackingCallback(run), pause, *callbacks],
-        )
+        arguments = training_arguments(config, training_folder(run), seeds_of(config))
+        prepared = prepare(config, corpus, labels, run, origins=origins, arguments=arguments)
+        weights = KeptWeights(run, prepared.tokenizer)
+        keep, pause = _keeper(config, corpus, weights), Pause(halt, run)
+        stops = [StopEarly(config.early_stopping, keep.key, run)] if config.early_stopping else []
+        watched = [DropoutSeed(seeds_of(config)), *stops, keep, TrackingCallback(run), pause, *callbacks]
+        trainer = _trainer(config, prepared, arguments, averaging_of(config, resume_from), watched)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    result = _recorded_result(config, trainer.state, keep.step, run, _scored(config, prefixes))
+    result = _recorded_result(config, corpus, trainer.state, keep.step, run)
     if pause.is_over or not trainer.is_world_process_zero():
         return result
     kept = weights.hand_over(keep.step, result.best)
@@ -107,14 +85,14 @@ def train(
     return replace(result, weights=kept)
 
 
-def _require_what_is_asked_for(
-    config: PipelineConfig, corpus: Corpus, unlabelled: Texts | None, origins: Mapping[Role, Origin]
-) -> None:
+def _require_what_is_asked_for(config: PipelineConfig, corpus: Corpus, origins: Mapping[Role, Origin]) -> None:
     """Studies bring it by themselves; whoever calls `train` has to."""
     if config.folds and HELD_OUT_FOLD not in corpus.evals:
         raise PipelineConfigError(f"folds: the corpus has no eval set {HELD_OUT_FOLD!r}: cut it with fold_of")
-    if config.pseudo_labels and unlabelled is None:
-        raise PipelineConfigError("pseudo_labels: there are no texts to label: pass unlabelled=load_texts(...)")
+    if config.pseudo_labels and corpus.unlabelled is None:
+        raise PipelineConfigError(
+            "pseudo_labels: there are no texts to label: give the corpus unlabelled=load_texts(...)"
+        )
     for role, stage in origins_wanted(config).items():
         if role not in origins:
             raise PipelineConfigError(
@@ -123,20 +101,42 @@ def _require_what_is_asked_for(
             )
 
 
-def _record_plan(
-    config: PipelineConfig,
-    corpus: Corpus,
-    labels: Labels,
-    unlabelled: Texts | None,
-    prefixes: Mapping[str, str],
-    run: Run,
-) -> None:
+def _record_plan(config: PipelineConfig, corpus: Corpus, labels: Labels, run: Run) -> None:
     run.log_config(config.recorded(), scope="pipeline")
-    run.log_config(describe(corpus, labels, unlabelled), scope="data")
+    run.log_config(describe(corpus, labels), scope="data")
     run.log_seeds(seeds_of(config))
     # Said at the start, so that a run which is still going, or never ends, is listed by it too.
-    score = f"{prefixes[config.chosen_set]}/{config.evaluation.metric}"
+    score = f"{eval_prefixes(corpus)[config.chosen_set]}/{config.evaluation.metric}"
     run.log_summary({"judged_by": score, **({"chosen_by": score} if config.evaluation.select == "best" else {})})
+
+
+def _keeper(config: PipelineConfig, corpus: Corpus, weights: KeptWeights) -> KeepBest | KeepLast:
+    """What keeps the weights, by the score the training is judged by, under the name that `Trainer` gives it."""
+    key = f"{eval_prefixes(corpus)[config.chosen_set]}_{config.evaluation.metric}"
+    return KeepBest(weights, key) if config.evaluation.select == "best" else KeepLast(weights, key)
+
+
+def _trainer(
+    config: PipelineConfig,
+    prepared: Prepared,
+    arguments: TrainingArguments,
+    averaging: WeightAveraging | None,
+    callbacks: Sequence[TrainerCallback],
+) -> PipelineTrainer:
+    return PipelineTrainer(
+        model=prepared.model,
+        args=arguments,
+        train_dataset=prepared.train,
+        eval_dataset=prepared.scored,
+        data_collator=prepared.collate,
+        processing_class=prepared.tokenizer,
+        compute_metrics=_scores_of_prediction,
+        preprocess_logits_for_metrics=logits_alone,
+        bias_correction=config.training.bias_correction,
+        layerwise_decay=config.layerwise_decay,
+        averaging=averaging,
+        callbacks=callbacks,
+    )
 
 
 def eval_prefixes(corpus: Corpus) -> dict[str, str]:
@@ -150,16 +150,17 @@ def _scores_of_prediction(prediction: EvalPrediction) -> dict[str, float]:
     return scores_of(prediction.predictions, prediction.label_ids)
 
 
-def _scored(config: PipelineConfig, prefixes: Mapping[str, str]) -> list[str]:
+def _scored(config: PipelineConfig, corpus: Corpus) -> list[str]:
     """The prefixes of everything that is scored: with averaging every set is, by the plain model too."""
-    plain = map(plain_prefix, prefixes.values()) if config.averaging else ()
-    return [*prefixes.values(), *plain]
+    prefixes = list(eval_prefixes(corpus).values())
+    return [*prefixes, *(map(plain_prefix, prefixes) if config.averaging else ())]
 
 
 def _recorded_result(
-    config: PipelineConfig, state: TrainerState, kept_step: int | None, run: Run, splits: list[str]
+    config: PipelineConfig, corpus: Corpus, state: TrainerState, kept_step: int | None, run: Run
 ) -> TrainingResult:
     """The scores at the end and of the kept weights, which the run records."""
+    splits = _scored(config, corpus)
     final = scores_at(state.global_step, state.log_history, splits)
     kept = scores_at(kept_step, state.log_history, splits) if kept_step is not None else {}
     # what was kept for being the last is not called the best

@@ -6,7 +6,7 @@ Each knows the digests of its data before anything is trained, so that a study c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -48,18 +48,17 @@ class Training(Protocol):
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A training on labelled examples, and on `unlabelled` ones that a teacher labels if there are any."""
+    """A training on labelled examples, and on texts that a teacher labels if there are any."""
 
     config: PipelineConfig
     corpus: Corpus
-    unlabelled: Texts | None
     origins: Origins
 
     @property
     def digests(self) -> dict[str, str]:
         """Those of the training set, of each eval set, and of the texts for pseudo-labels."""
         evals = {f"eval_{name}": examples.sha256 for name, examples in self.corpus.evals.items()}
-        unlabelled = {"unlabelled": self.unlabelled.sha256} if self.unlabelled else {}
+        unlabelled = {"unlabelled": self.corpus.unlabelled.sha256} if self.corpus.unlabelled else {}
         return {"train": self.corpus.train.sha256, **evals, **unlabelled}
 
     @property
@@ -80,7 +79,6 @@ class FineTuning:
             self.config,
             self.corpus,
             run,
-            unlabelled=self.unlabelled,
             origins=self.origins,
             resume_from=resume_from,
             callbacks=callbacks,
@@ -129,5 +127,6 @@ def training_of(config: TrainingConfig, origins: Origins) -> Training:
     corpus = load_corpus(config.data)
     if config.folds:
         corpus = fold_of(corpus, config.folds)
-    unlabelled = load_texts(config.pseudo_labels.text) if config.pseudo_labels else None
-    return FineTuning(config, corpus, unlabelled, origins)
+    if config.pseudo_labels:
+        corpus = replace(corpus, unlabelled=load_texts(config.pseudo_labels.text))
+    return FineTuning(config, corpus, origins)

@@ -16,6 +16,8 @@ from transformers.trainer_pt_utils import get_model_param_count
 
 from trackbridge.run.seeds import Seeds
 
+_OFF: tuple[object, ...] = (None, "", [], {}, set())
+
 
 def trainer_config(args: TrainingArguments, state: TrainerState, model: object) -> dict[str, dict[str, Any]]:
     """The config of one training by scope; a scope without content is left out.
@@ -72,7 +74,11 @@ def _peft_config(model: object) -> dict[str, Any]:
     adapters = getattr(model, "peft_config", None)
     if not isinstance(adapters, Mapping):
         return {}
-    return {name: _as_mapping(adapter) for name, adapter in adapters.items()}
+    # most of the fifty keys are variations of the technique that are off
+    return {
+        name: {key: value for key, value in _as_mapping(adapter).items() if value is not False and value not in _OFF}
+        for name, adapter in adapters.items()
+    }
 
 
 def _as_mapping(config: Any) -> dict[str, Any]:

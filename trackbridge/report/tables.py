@@ -11,7 +11,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from trackbridge.comparison.comparison import Comparison
-from trackbridge.comparison.diff import MISSING, Difference, RunDiff, Section, diff_runs
+from trackbridge.comparison.canonical import MISSING
+from trackbridge.comparison.diff import RunDiff, diff_runs
+from trackbridge.comparison.difference import Difference, Section
 from trackbridge.comparison.groups import seeds_text
 from trackbridge.comparison.lineage import Descent
 from trackbridge.comparison.run_scores import At, Point

@@ -105,8 +105,10 @@ def _session(session_id: str, logs: Sequence[WriterLog]) -> Session:
     # A session whose main journal was lost is told by the first journal that is left.
     main = min(logs, key=lambda log: (not log.is_main, log.opened is None, log.first_ns, log.file))
     opened = main.opened
-    resumed = [fact.from_step for fact in main.facts if isinstance(fact, RunResumed) and fact.from_step is not None]
-    finished = next((fact for fact in reversed(main.facts) if isinstance(fact, RunFinished)), None)
+    # An import of a source that has grown since writes one more journal of the same session.
+    facts = [fact for log in sorted(logs, key=lambda log: (log.first_ns, log.last_ns)) if log.is_main for fact in log.facts]
+    resumed = [fact.from_step for fact in facts if isinstance(fact, RunResumed) and fact.from_step is not None]
+    finished = next((fact for fact in reversed(facts) if isinstance(fact, RunFinished)), None)
     return Session(
         session_id=session_id,
         host=opened.host if opened else "",

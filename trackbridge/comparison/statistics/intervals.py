@@ -65,8 +65,13 @@ def mean_interval(sample: Sample, level: float = LEVEL) -> Interval:
     """
     if sample.n < 2:
         return Interval(-math.inf, math.inf)
-    half = t_quantile((1 + level) / 2, sample.n - 1) * sample.sd / math.sqrt(sample.n)
-    return Interval(sample.mean - half, sample.mean + half)
+    return t_interval(sample.mean, sample.sd / math.sqrt(sample.n), sample.n - 1, level)
+
+
+def t_interval(estimate: float, error: float, df: float, level: float = LEVEL) -> Interval:
+    """The t interval of an estimate with this standard error: estimate ± t error, with `df` degrees of freedom."""
+    half = t_quantile((1 + level) / 2, df) * error
+    return Interval(estimate - half, estimate + half)
 
 
 def welch_error(one: Sample, other: Sample) -> tuple[float, float]:

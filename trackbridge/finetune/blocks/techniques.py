@@ -67,10 +67,13 @@ class Ema(Block):
 
 def _averaging_tag(given: Any) -> str:
     kind = given.get("kind", "swa") if isinstance(given, dict) else getattr(given, "kind", "swa")
-    return "(ema)" if kind == "ema" else "(swa)"
+    return f"({kind})"
 
 
-AveragingBlock = Annotated[Annotated[Swa, Tag("(swa)")] | Annotated[Ema, Tag("(ema)")], Discriminator(_averaging_tag)]
+AveragingBlock = Annotated[
+    Annotated[Swa, Tag("(swa)")] | Annotated[Ema, Tag("(ema)")],
+    Discriminator(_averaging_tag, custom_error_type="no_kind", custom_error_message="expected the kind swa or ema"),
+]
 
 
 class EarlyStopping(Block):

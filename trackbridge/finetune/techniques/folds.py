@@ -7,6 +7,7 @@ share a fold, because a model that has seen a text knows its label.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 from trackbridge.errors import DataError
@@ -30,9 +31,10 @@ def fold_of(corpus: Corpus, folds: Folds) -> Corpus:
     held_out = [place for place, content in enumerate(contents) if fold[content] == folds.index]
     trained_on = [place for place, content in enumerate(contents) if fold[content] != folds.index]
     name = f"fold {folds.index} of {folds.count}"
-    return Corpus(
-        corpus.train.part(trained_on, f"all but {name}"),
-        {HELD_OUT_FOLD: corpus.train.part(held_out, name), **corpus.evals},
+    return replace(
+        corpus,
+        train=corpus.train.part(trained_on, f"all but {name}"),
+        evals={HELD_OUT_FOLD: corpus.train.part(held_out, name), **corpus.evals},
     )
 
 

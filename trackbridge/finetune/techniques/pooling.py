@@ -105,19 +105,27 @@ def config_with_head(config: PreTrainedConfig, head: Head) -> PreTrainedConfig:
     Raises:
         PipelineConfigError: the model has no such layer.
     """
-    name = "encoder_layers" if hasattr(config, "encoder_layers") else "num_hidden_layers"
-    n_layers = getattr(config, name)
-    kept = head.layer if head.layer >= 0 else n_layers + 1 + head.layer
-    if not 0 <= kept <= n_layers:
+    top = n_layers(config)
+    kept = head.layer if head.layer >= 0 else top + 1 + head.layer
+    if not 0 <= kept <= top:
         raise PipelineConfigError(
-            f"head.layer: {head.layer} is no layer of this model, which has {n_layers}:"
-            f" give 0 (the embeddings) to {n_layers}, or -1 (the last) to {-n_layers - 1}"
+            f"head.layer: {head.layer} is no layer of this model, which has {top}:"
+            f" give 0 (the embeddings) to {top}, or -1 (the last) to {-top - 1}"
         )
-    setattr(config, name, kept)
+    setattr(config, _layers_key(config), kept)
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:kept]
     config.pooled_head = {"pooling": head.pooling, "dropout": head.dropout}
     return config
+
+
+def n_layers(config: PreTrainedConfig) -> int:
+    """How many layers a model has; of an encoder-decoder the encoder."""
+    return int(getattr(config, _layers_key(config)))
+
+
+def _layers_key(config: PreTrainedConfig) -> str:
+    return "encoder_layers" if hasattr(config, "encoder_layers") else "num_hidden_layers"
 
 
 def has_pooled_head(config: PreTrainedConfig) -> bool:

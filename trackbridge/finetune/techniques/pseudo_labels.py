@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from trackbridge.finetune.blocks.stages import PseudoLabels
+from trackbridge.finetune.checkpoints import training_folder
 from trackbridge.finetune.config import PipelineConfig
 from trackbridge.finetune.data import Corpus, Examples
 from trackbridge.finetune.labels import Labels
@@ -52,18 +53,18 @@ class PseudoLabel:
     probabilities: list[float]
 
 
-def with_pseudo_labels(
-    corpus: Corpus, texts: Texts, teacher: Origin, labels: Labels, config: PipelineConfig, run: Run
-) -> Corpus:
+def with_pseudo_labels(corpus: Corpus, teacher: Origin, labels: Labels, config: PipelineConfig, run: Run) -> Corpus:
     """The corpus with pseudo-labelled examples behind those of its training set; the run records which, and why.
 
     Raises:
         PipelineConfigError: the teacher has learned other labels.
     """
-    settings = config.pseudo_labels
-    assert settings is not None  # only called where there are some
+    settings, texts = config.pseudo_labels, corpus.unlabelled
+    # only called where there are some
+    assert settings is not None
+    assert texts is not None
     pool = pool_of(texts, corpus)
-    probabilities = probabilities_of(pool.texts, teacher.weights, labels, config, run.path / "training")
+    probabilities = probabilities_of(pool.texts, teacher.weights, labels, config, training_folder(run))
     sure = confident(pool.texts, probabilities, labels, settings.threshold)
     used = drawn(sure, labels, settings, data_seed=config.seeds.data)
     _record(run, pool, sure, used)

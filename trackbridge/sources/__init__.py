@@ -1,0 +1,1 @@
+"""Sources: readers of what other trackers wrote, and the import that makes journals of it."""
