@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +32,19 @@ class Listing:
     fields: Fields
     metrics: tuple[str, ...] = ()
     stamps: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def likeliest_metrics(runs: Sequence[RunRecord]) -> tuple[str, ...]:
+    """All metrics but bookkeeping, in the order of interest, those first that at least half as many runs have as any.
+
+    Some run of a large root was judged by a metric of its own: it shall not lead the table of all.
+    """
+    counts = Counter(name for run in runs for name in run.metrics)
+    if not counts:
+        return ()
+    names = chosen_metrics(runs, None)
+    most = max(counts[name] for name in names)
+    return tuple(sorted(names, key=lambda name: 2 * counts[name] < most))
 
 
 class Catalogue:
@@ -101,5 +114,5 @@ class Catalogue:
             return
         fields = self._listing.fields
         fields.learn(runs)
-        metrics = tuple(chosen_metrics(runs, None)) if fields.metrics else ()
+        metrics = likeliest_metrics(runs)
         self._listing = Listing(self._listing.number + 1, tuple(reversed(runs)), fields, metrics, stamps)

@@ -71,7 +71,7 @@ async function load(chart) {
     if (!answer) return;
     show(chart.drawing, answer.svg);
     chart.words.textContent = answer.words;
-    chart.frame = frameOf(chart.drawing.firstElementChild);
+    chart.frame = answer.svg ? frameOf(chart.drawing.firstElementChild) : null;
   } catch (error) {
     chart.words.textContent = error.message;
   }

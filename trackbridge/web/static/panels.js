@@ -10,7 +10,6 @@ const tools = byId("tools");
 const shown = byId("shown");
 const panel = byId("panel");
 const tabs = [...document.querySelectorAll("[role=tab]")];
-const DEFAULT_METRICS = 2;
 
 const runs = () => ({ runs: table.picked.join(","), ...state.pick("pinned", "group") });
 
@@ -56,7 +55,7 @@ function switched(event) {
 
 function curves() {
   const known = table.newest()?.metrics ?? [];
-  const wanted = state.has("metrics") ? state.list("metrics") : known.slice(0, DEFAULT_METRICS);
+  const wanted = state.has("metrics") ? state.list("metrics") : table.newest()?.charts ?? [];
   const metrics = wanted.filter((name) => known.includes(name));
   const places = [...shown.querySelectorAll(".chart")];
   if (String(places.map((place) => place.dataset.metric)) !== String(metrics) || !places.length) {

@@ -56,7 +56,7 @@ function draw(answer, height) {
   body.prepend(spacer(answer.offset * height));
   body.append(spacer((answer.n_rows - loaded.to) * height));
   // A short table is no taller than its rows.
-  place.style.maxHeight = `${(answer.n_rows + 1) * height + 40}px`;
+  place.style.maxHeight = `${(answer.n_rows + 1) * height + 46}px`;
   place.querySelector("table").setAttribute("aria-rowcount", answer.n_rows + 1);
   const matching = answer.n_matching === answer.n_runs ? "" : `${answer.n_matching} of `;
   byId("count").textContent = `${matching}${answer.n_runs} ${answer.n_runs === 1 ? "run" : "runs"}`;
