@@ -29,7 +29,10 @@ def test_diff_shows_differences_only(root: Path, capsys: Capture) -> None:
     out = call(capsys, "diff", "lr1e-05-s0", "lr2e-05-s1").out
 
     rows = {row.split()[0]: row.split()[1:] for row in out.splitlines() if row.startswith(("script.", "seeds."))}
-    assert rows == {"script.lr": ["1e-05", "2e-05"], "seeds.dropout": ["0", "1"]}
+    assert rows == {
+        "script.lr": ["1e-05", "2e-05", "aliased", "with", "seeds.dropout"],
+        "seeds.dropout": ["0", "1", "aliased", "with", "script.lr"],
+    }
     assert "volatile hidden (--all)" in out
 
 

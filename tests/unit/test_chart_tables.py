@@ -55,7 +55,7 @@ def test_a_group_says_how_many_of_its_runs_have_a_score() -> None:
 def test_settings_of_many_groups_are_folded() -> None:
     table = settings_table(compare([seeded(1, lr=float(index)) for index in range(8)]))
 
-    assert titles(table) == ["key", "values"]
+    assert titles(table) == ["key", "values", "class"]
     assert "0.0 (1 group), 1.0 (1 group)" in table.rows[0][1].text
 
 
@@ -65,7 +65,7 @@ def test_values_that_differ_in_type_alone_are_marked() -> None:
         build_run("b", config={"script": {"lr": 2, "epochs": 3.0}}),
     ]
 
-    assert column(settings_table(compare(runs)), "kind") == ["", "type only"]
+    assert column(settings_table(compare(runs)), "class") == ["candidate cause", "nuisance, type only"]
 
 
 def test_tables_of_runs_without_metrics_are_still_tables() -> None:

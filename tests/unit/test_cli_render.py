@@ -99,7 +99,7 @@ def test_a_diff_says_how_much_is_equal_and_hidden() -> None:
     found = diff_runs(runs)
     console = Console(file=io.StringIO(), width=100)
 
-    print_diff(found, found.visible, console)
+    print_diff(found, found.visible, console=console)
 
     assert shown(console).strip() == "no difference; 1 key equal, 1 volatile hidden (--all)"
 

@@ -34,7 +34,7 @@ def test_the_last_bit_of_one_value_is_a_divergence_with_its_causes() -> None:
     assert [(at.metric, at.step) for at in found.first] == [("train/loss", 20), ("train/grad_norm", 20)]
     assert found.sentence == (
         "one and other first differ at step 20, in train/loss (0.6 and 0.6000000000000001),"
-        " train/grad_norm (2.5 and 2.0); what differs and could have caused it: seeds seeds.dropout, environment torch"
+        " train/grad_norm (2.5 and 2.0); what differs and could have caused it: seeds.dropout, environment torch"
     )
 
 
@@ -50,7 +50,7 @@ def test_a_longer_run_is_the_same_as_far_as_both_go() -> None:
 
     assert not found.is_identical
     assert (found.first, found.only_one, found.only_other) == ((), 0, 1)
-    assert "identical in 3 values of 1 metrics, as far as both go: a has 0 points more, b 1" in found.sentence
+    assert "identical in 3 values of 1 metric, as far as both go: a has 0 points more, b 1" in found.sentence
 
 
 def test_minus_zero_differs_from_zero() -> None:

@@ -55,7 +55,10 @@ def test_other_data_is_told_loudly() -> None:
     told = note(runs, "data_differs")
 
     assert told.level == "warning"
-    assert told.text == "the data differ: 'train' has 2 contents (0f0f0f0f in a and b; 1e1e1e1e in c)"
+    assert told.text == (
+        "the data differ: 'train' has 2 contents (0f0f0f0f in a and b; 1e1e1e1e in c);"
+        " what tells these runs apart may be what they learned from"
+    )
     assert compare(runs).notes[0] == told
 
 

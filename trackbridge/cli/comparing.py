@@ -13,8 +13,13 @@ from trackbridge.errors import MisuseError, nearest
 
 if TYPE_CHECKING:
     from trackbridge.comparison.comparison import Comparison
-    from trackbridge.comparison.diff import Difference, RunDiff
+    from trackbridge.comparison.diff import RunDiff
+    from trackbridge.comparison.difference import Difference
+    from trackbridge.comparison.divergence import Divergence
     from trackbridge.comparison.run_scores import At
+
+MAX_DIVERGENCES = 9
+"""Of more runs than these and the reference, nobody reads a sentence each, and every one reads whole curves."""
 
 DIFF_FORMATS = ("table", "md", "json")
 COMPARE_FORMATS = ("table", "md", "json", "csv")
@@ -28,15 +33,18 @@ def diff(
     output_format: Annotated[str, typer.Option("--format", help="table, md or json.")] = "table",
     root: RootOption = None,
 ) -> None:
-    """Show how runs differ in config, seeds and environment; the first is what the others are read against."""
+    """Show how runs differ, what could be a cause, and where their curves part; the first is the reference."""
     from trackbridge.comparison.diff import diff_runs
+    from trackbridge.comparison.divergence import first_divergence
 
     _check_format(output_format, DIFF_FORMATS)
     chosen = chosen_runs(open_root(root), runs, None, None)
     if len(chosen) < 2:
         raise MisuseError(f"a diff needs two runs or more; {chosen[0].name!r} is one")
     found = diff_runs(chosen)
-    _print_diff(found, found.differences if show_volatile else found.visible, output_format)
+    reference, *others = chosen
+    divergences = [first_divergence(reference, other) for other in others] if len(others) <= MAX_DIVERGENCES else []
+    _print_diff(found, found.differences if show_volatile else found.visible, divergences, output_format)
 
 
 def compare(
@@ -82,17 +90,19 @@ def _check_format(wanted: str, known: tuple[str, ...]) -> None:
         raise MisuseError(f"there is no format {wanted!r}{nearest(wanted, known)}")
 
 
-def _print_diff(found: RunDiff, shown: Sequence[Difference], output_format: str) -> None:
+def _print_diff(
+    found: RunDiff, shown: Sequence[Difference], divergences: Sequence[Divergence], output_format: str
+) -> None:
     from trackbridge.cli import render
-    from trackbridge.comparison.encode import diff_json
+    from trackbridge.comparison.encode import diff_json, divergence_json
     from trackbridge.report.markdown import diff_markdown
 
     if output_format == "json":
-        render.print_json(diff_json(found))
+        render.print_json({**diff_json(found), "divergences": [divergence_json(one) for one in divergences]})
     elif output_format == "md":
-        render.print_text(diff_markdown(found, shown))
+        render.print_text(diff_markdown(found, shown, divergences))
     else:
-        render.print_diff(found, shown)
+        render.print_diff(found, shown, divergences)
 
 
 def _print_comparison(compared: Comparison, output_format: str) -> None:

@@ -22,8 +22,9 @@ from trackbridge.report.tables import (
     Column,
     Importance,
     Table,
+    alias_sentences,
+    circumstances_table,
     diff_tables,
-    folded_differences_table,
     groups_table,
     lineage_table,
     runs_table,
@@ -35,7 +36,10 @@ from trackbridge.report.text import counted, printable
 
 if TYPE_CHECKING:
     from trackbridge.comparison.comparison import Comparison
-    from trackbridge.comparison.diff import Difference, RunDiff
+    from trackbridge.comparison.diff import RunDiff
+    from trackbridge.comparison.difference import Difference
+    from trackbridge.comparison.divergence import Divergence
+    from trackbridge.comparison.note import Note
     from trackbridge.store.records import RunRecord, Series
 
 _TONES = {"plain": "", "muted": "dim", "good": "green", "bad": "bold red", "busy": "cyan", "changed": "bold yellow"}
@@ -117,11 +121,9 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     print_line(console, title_text(comparison), style="bold")
     print_line(console, subtitle_text(comparison))
     print_line(console)
-    print_notes(console, comparison)
+    print_notes(console, comparison.notes)
     tables = [groups_table(comparison, metrics)] if metrics else []
-    tables += [settings_table(comparison)]
-    environment = comparison.diff.in_section("environment")
-    tables += [folded_differences_table("Environment", environment)]
+    tables += [settings_table(comparison), circumstances_table(comparison)]
     runs = runs_table(comparison, metrics)
     tables += [with_curves(runs, comparison.runs, metrics[0]) if metrics and can_sketch(console) else runs]
     tables += [lineage_table(comparison.lineage)]
@@ -130,23 +132,32 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
             print_table(console, table)
 
 
-def print_diff(diff: RunDiff, shown: Sequence[Difference], console: Console | None = None) -> None:
-    """Differences by section, and how many keys are equal or hidden."""
+def print_diff(
+    diff: RunDiff,
+    shown: Sequence[Difference],
+    divergences: Sequence[Divergence] = (),
+    console: Console | None = None,
+) -> None:
+    """Warnings, differences by section, how many keys are equal or hidden, and where curves first differ."""
     console = console or make_console()
+    print_notes(console, diff.notes)
     for table in diff_tables(diff, shown):
         print_table(console, table)
+    for sentence in alias_sentences(diff):
+        print_line(console, sentence)
+    for found in divergences:
+        print_line(console, found.sentence)
     hidden = len(diff.differences) - len(shown)
     parts = [f"{counted(diff.n_equal, 'key')} equal"] + ([f"{hidden} volatile hidden (--all)"] if hidden else [])
     print_line(console, ("" if shown else "no difference; ") + ", ".join(parts), style="dim")
 
 
-def print_notes(console: Console, comparison: Comparison) -> None:
+def print_notes(console: Console, notes: Sequence[Note]) -> None:
     """The notes as a list, warnings in yellow."""
-    for note in comparison.notes:
-        print_line(
-            console, f"! {note.text}" if note.level == "warning" else f"- {note.text}", style=_note_style(note.level)
-        )
-    if comparison.notes:
+    for note in notes:
+        mark = "!" if note.level == "warning" else "-"
+        print_line(console, f"{mark} {note.text}", style=_note_style(note.level))
+    if notes:
         print_line(console)
 
 

@@ -7,6 +7,7 @@ that `{"a.b": 1}` and `{"a": {"b": 1}}` stay two different keys. A list of mappi
 
 from __future__ import annotations
 
+import enum
 import math
 import re
 from collections.abc import Hashable, Mapping
@@ -16,7 +17,7 @@ Path: TypeAlias = tuple[str, ...]
 
 MAX_NUMBER_CHARS = 100
 
-_PLAIN = frozenset((str, int, float, bool, type(None)))
+PLAIN_TYPES = frozenset((str, int, float, bool, type(None)))
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _WORDS: dict[str, Hashable] = {
     "true": ("bool", True),
@@ -31,13 +32,22 @@ _WORDS: dict[str, Hashable] = {
 }
 
 
+class Missing(enum.Enum):
+    """The mark of a key that a run does not have, which is not the same as a key that is null."""
+
+    MISSING = "missing"
+
+
+MISSING = Missing.MISSING
+
+
 def flatten(config: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
     """The leaves of a nested config by their path. Lists and empty mappings are leaves, an empty scope is not."""
     leaves: dict[Path, Any] = {}
     for key, value in config.items():
         path = (*prefix, str(key))
         # Most leaves are plain, and asking those whether they are a Mapping takes longer than all the rest.
-        inner = None if type(value) in _PLAIN else _inner(value)
+        inner = None if type(value) in PLAIN_TYPES else _inner(value)
         if inner:
             leaves.update(flatten(inner, path))
         elif prefix or not isinstance(value, Mapping):

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, get_args
 
 from trackbridge.comparison.align import Align
 from trackbridge.comparison.diff import RunDiff, diff_runs, unique_names
+from trackbridge.comparison.divergence import Divergence, first_divergence
 from trackbridge.comparison.encode import comparison_json, comparison_rows, verdict_rows
 from trackbridge.comparison.expected_best import ExpectedBest, expected_best
 from trackbridge.comparison.finding import Finding
@@ -98,6 +99,25 @@ class Comparison:
         scores, durations_s = zip(*scored, strict=True)
         return expected_best(scores, lower_is_better=compared.lower_is_better, durations_s=durations_s)
 
+    def divergence(self, one: str, other: str) -> Divergence:
+        """The first step at which two runs differ in any bit, and what could have caused it. Reads both runs' curves.
+
+        Args:
+            one: the name of a run, as in `names`, or its id.
+            other: that of the run to hold it against.
+
+        Raises:
+            NotFoundError: there is no such run in this comparison.
+        """
+        return first_divergence(self._run(one), self._run(other))
+
+    def _run(self, name: str) -> RunRecord:
+        """The run of this name or id."""
+        by_name = dict(zip(self.names, self.runs, strict=True)) | {run.run_id: run for run in self.runs}
+        if name not in by_name:
+            raise NotFoundError(f"this comparison has no run {name!r}{nearest(name, self.names)}")
+        return by_name[name]
+
     def _metric(self, name: str | None) -> MetricComparison:
         """The metric of this name, or the leading one."""
         wanted = next(iter(self.metrics), "") if name is None else name
@@ -174,14 +194,15 @@ def compare(
     except MissingDependencyError as error:
         judged, lacking = compared, str(error)
     run_names = tuple(unique_names(everyone))
+    diff = diff_runs(everyone)
     return Comparison(
         runs=everyone,
         names=run_names,
         groups=groups,
         metrics=MappingProxyType(judged),
-        diff=diff_runs(everyone),
+        diff=diff,
         lineage=lineage_of(everyone, run_names),
-        notes=notes_on(groups, list(judged.values()), at, lacking=lacking),
+        notes=(*diff.notes, *notes_on(groups, list(judged.values()), at, lacking=lacking)),
         at=at,
         align=align,
         baselines=MappingProxyType(baselines),

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trackbridge.comparison.diff import Difference, diff_runs, unique_names
+from trackbridge.comparison.diff import diff_runs, unique_names
+from trackbridge.comparison.difference import Difference, Section
 from trackbridge.comparison.metrics import is_timing
 from trackbridge.store.records import RunRecord, Series
 
 MAX_NAMED = 6
+
+PLAUSIBILITY: tuple[Section, ...] = ("seeds", "config", "code", "data", "environment")
+"""Where to look first for what made two runs differ: another seed more likely than another version of a package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class Divergence:
 
     `first` holds every metric that differs at the first step at which any does; empty where none does. `n_metrics`
     and `n_points` were compared, at common steps. `only_one`, `only_other` count the points that the other run has
-    none for. `causes` are the differences in config, seeds and environment, volatile ones left out.
+    none for. `causes` are the differences that could have caused it, the likeliest first: in seeds, config, code, data
+    and environment; volatile ones, and values that differ in type alone, are left out.
     """
 
     names: tuple[str, str]
@@ -51,7 +56,7 @@ class Divergence:
         one, other = self.names
         if not self.n_points:
             return f"{one} and {other} have no metric with a step in common"
-        compared = f"{self.n_points} values of {self.n_metrics} metrics"
+        compared = f"{self.n_points} values of {self.n_metrics} metric{'s' if self.n_metrics > 1 else ''}"
         if self.is_identical:
             return f"{one} and {other} are identical, bit for bit, in {compared}"
         if not self.first:
@@ -64,8 +69,8 @@ class Divergence:
 
     def _causes(self) -> str:
         if not self.causes:
-            return "nothing recorded explains it: config, seeds and environment are the same"
-        keys = [f"{one.section} {one.key}" for one in self.causes]
+            return "nothing recorded explains it: seeds, config, code, data and environment are the same"
+        keys = [one.key if one.path[0] == one.section else f"{one.section} {one.key}" for one in self.causes]
         more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
         return f"what differs and could have caused it: {', '.join(keys[:MAX_NAMED])}{more}"
 
@@ -98,8 +103,14 @@ def first_divergence(one: RunRecord, other: RunRecord) -> Divergence:
         n_points=n_points,
         only_one=only_one,
         only_other=only_other,
-        causes=diff_runs([one, other]).visible,
+        causes=_causes(one, other),
     )
+
+
+def _causes(one: RunRecord, other: RunRecord) -> tuple[Difference, ...]:
+    # Of two runs a seed is a cause as any other, even where it is the nuisance of a comparison of settings.
+    told = [difference for difference in diff_runs([one, other]).visible if difference.kind != "type_only"]
+    return tuple(sorted(told, key=lambda difference: PLAUSIBILITY.index(difference.section)))
 
 
 def _n_points_without(common: list[str], run: RunRecord) -> int:

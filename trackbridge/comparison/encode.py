@@ -7,7 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trackbridge.comparison.diff import MISSING, Difference, RunDiff
+from trackbridge.comparison.canonical import MISSING
+from trackbridge.comparison.diff import RunDiff
+from trackbridge.comparison.difference import Difference
+from trackbridge.comparison.divergence import Divergence
 from trackbridge.comparison.expected_best import ExpectedBest
 from trackbridge.comparison.importance import Importance
 from trackbridge.comparison.run_scores import Point
@@ -64,12 +67,30 @@ def diff_json(diff: RunDiff) -> dict[str, Any]:
         "n_equal": diff.n_equal,
         "n_volatile": diff.n_volatile,
         "differences": [_difference_json(difference) for difference in diff.differences],
+        "causes": [[one.key for one in cause] for cause in diff.causes],
+        "notes": [json_safe(dataclasses.asdict(note)) for note in diff.notes],
+    }
+
+
+def divergence_json(found: Divergence) -> dict[str, Any]:
+    """How far two runs are the same bit for bit, as JSON data; `causes` are the keys that could explain it."""
+    return {
+        "runs": list(found.names),
+        "is_identical": found.is_identical,
+        "step": found.first[0].step if found.first else None,
+        "first": [json_safe(dataclasses.asdict(one)) for one in found.first],
+        "n_metrics": found.n_metrics,
+        "n_points": found.n_points,
+        "only_one": found.only_one,
+        "only_other": found.only_other,
+        "causes": [{"section": one.section, "key": one.key} for one in found.causes],
+        "sentence": found.sentence,
     }
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """One dict per run: identity, group, seeds, the config keys that differ, and each metric with its step."""
-    differing = comparison.diff.in_section("config")
+    differing = comparison.diff.in_section("config", "data")
     rows = []
     labels = {run.run_id: group.label for group in comparison.groups for run in group.runs}
     for index, run in enumerate(comparison.runs):
@@ -217,6 +238,8 @@ def _difference_json(difference: Difference) -> dict[str, Any]:
         "section": difference.section,
         "kind": difference.kind,
         "role": difference.role,
+        "attribution": difference.attribution,
+        "aliases": list(difference.aliases),
         "values": [_plain(value) for value in difference.values],
     }
 

@@ -13,8 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trackbridge.comparison.canonical import Path, dotted, flatten, untyped
-from trackbridge.comparison.diff import MISSING
+from trackbridge.comparison.canonical import MISSING, Path, dotted, flatten, untyped
 from trackbridge.comparison.keys import causes
 from trackbridge.errors import MisuseError, NotFoundError, nearest
 from trackbridge.store.records import RunRecord, Seeds

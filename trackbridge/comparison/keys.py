@@ -39,7 +39,13 @@ _VOLATILE_PATHS = (
     ("environment", "host", "name"),
     ("environment", "command"),
     ("environment", "python", "executable"),
+    # The commit and the digest of the patch say which code ran; these say where it lay and how large the patch is.
     ("environment", "git", "folder"),
+    ("environment", "git", "branch"),
+    ("environment", "git", "remote"),
+    ("environment", "git", "patch_bytes"),
+    ("environment", "git", "untracked"),
+    ("environment", "git", "untracked_omitted"),
     ("environment", "variables", "SLURM_JOB_ID"),
 )
 

@@ -14,7 +14,6 @@ from trackbridge.comparison.cautions import cautions_on
 from trackbridge.comparison.diff import unique_names
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.halted import has_stopped_early, is_halted
-from trackbridge.comparison.keys import data_digests
 from trackbridge.comparison.note import MAX_NAMED, Note, named_runs
 from trackbridge.comparison.run_scores import At, RunScore
 from trackbridge.comparison.scores import MetricComparison, aggregate
@@ -26,7 +25,7 @@ LENGTH_TOLERANCE = 0.10
 def notes_on(
     groups: Sequence[ReplicateGroup], metrics: Sequence[MetricComparison], at: At, *, lacking: str | None = None
 ) -> tuple[Note, ...]:
-    """Every note on a comparison, warnings first.
+    """Every note on a comparison but those on its data, which the diff has; warnings first.
 
     Args:
         groups: the groups compared.
@@ -37,7 +36,6 @@ def notes_on(
     runs = [run for group in groups for run in group.runs]
     names = dict(zip((run.run_id for run in runs), unique_names(runs), strict=True))
     found = [
-        *_data_differs(runs, names),
         *_unfinished(runs, names),
         *_halted(runs, names),
         *_stopped_early(runs, names),
@@ -52,19 +50,6 @@ def notes_on(
         *([Note("no_statistics", "warning", f"no intervals and no verdicts: {lacking}")] if lacking else []),
     ]
     return tuple(sorted(found, key=lambda note: note.level != "warning"))
-
-
-def _data_differs(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:
-    digests = {run.run_id: data_digests(run) for run in runs}
-    for data_name in sorted({name for one in digests.values() for name in one}):
-        holders: dict[str, list[str]] = {}
-        for run_id, one in digests.items():
-            if data_name in one:
-                holders.setdefault(one[data_name], []).append(run_id)
-        if len(holders) > 1:
-            kinds = "; ".join(f"{digest[:8]} in {named_runs(ids, names)}" for digest, ids in holders.items())
-            text = f"the data differ: {data_name!r} has {len(holders)} contents ({kinds})"
-            yield Note("data_differs", "warning", text, tuple(run_id for ids in holders.values() for run_id in ids))
 
 
 def _unfinished(runs: Sequence[RunRecord], names: Mapping[str, str]) -> Iterator[Note]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trackbridge.comparison.canonical import Path, dotted, untyped
-from trackbridge.comparison.diff import MISSING
+from trackbridge.comparison.aliases import are_numbers, level, merged, number_of, partition
+from trackbridge.comparison.canonical import MISSING, Path, dotted
 from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.keys import causes
 
@@ -47,9 +47,9 @@ def parameters_of(groups: Sequence[ReplicateGroup]) -> tuple[list[Parameter], li
     columns = _columns([causes(group.runs[0]) for group in groups])
     parameters: list[Parameter] = []
     dropped: list[Dropped] = []
-    for members in _merged(columns):
-        leading, *others = sorted(members, key=lambda path: not _is_numeric(columns[path]))
-        values, is_numeric = columns[leading], _is_numeric(columns[leading])
+    for members in merged(columns):
+        leading, *others = sorted(members, key=lambda path: not are_numbers(columns[path]))
+        values, is_numeric = columns[leading], are_numbers(columns[leading])
         basis = orthonormal(_numeric_columns(values) if is_numeric else _indicators(values))
         if basis.shape[1] == 0 or (not is_numeric and basis.shape[1] > len(values) / 2):
             dropped += [Dropped(dotted(path), "it names nearly every setting") for path in members]
@@ -78,58 +78,15 @@ def _columns(configs: Sequence[Mapping[Path, Any]]) -> dict[Path, tuple[Any, ...
     found: dict[Path, tuple[Any, ...]] = {}
     for path in dict.fromkeys(path for config in configs for path in config):
         values = tuple(config.get(path, MISSING) for config in configs)
-        if len({_level(value) for value in values}) > 1:
+        if len({level(value) for value in values}) > 1:
             found[path] = values
     return found
-
-
-def _merged(columns: Mapping[Path, tuple[Any, ...]]) -> list[list[Path]]:
-    """The keys in lists of aliases: those that split the settings alike and, as numbers, put them in one order."""
-    alike: dict[tuple[int, ...], dict[tuple[float, ...] | None, list[Path]]] = {}
-    for path, values in columns.items():
-        alike.setdefault(_partition(values), {}).setdefault(_order(values), []).append(path)
-    merged: list[list[Path]] = []
-    for by_order in alike.values():
-        words = by_order.pop(None, [])
-        numbers = list(by_order.values())
-        # A word that follows two numbers in different orders is an alias of both; it is told with the first.
-        merged += [[*numbers[0], *words], *numbers[1:]] if numbers else [words]
-    return merged
-
-
-def _level(value: Any) -> Hashable:
-    return MISSING if value is MISSING else untyped(value)
-
-
-def _partition(values: Sequence[Any]) -> tuple[int, ...]:
-    codes: dict[Hashable, int] = {}
-    return tuple(codes.setdefault(_level(value), len(codes)) for value in values)
-
-
-def _is_numeric(values: Sequence[Any]) -> bool:
-    levels = [untyped(value) for value in values if value is not MISSING]
-    return all(isinstance(one, tuple) and one[0] == "number" and one[1] != "NaN" for one in levels)
-
-
-def _number(value: Any) -> float:
-    level = untyped(value)
-    assert isinstance(level, tuple)
-    return float(level[1])
-
-
-def _order(values: Sequence[Any]) -> tuple[float, ...] | None:
-    """The ranks of numbers, the same for an order and its reverse; None for anything else."""
-    if not _is_numeric(values) or MISSING in values:
-        return None
-    forward = ranks([_number(value) for value in values])
-    backward = len(values) + 1 - forward
-    return min(tuple(forward.tolist()), tuple(backward.tolist()))
 
 
 def _numeric_columns(values: Sequence[Any]) -> NDArray[np.float64]:
     """Rank and squared rank, which see a U as well as a slope; where a key is absent, a column of its own."""
     present = np.array([value is not MISSING for value in values])
-    placed = ranks([_number(value) for value in values if value is not MISSING])
+    placed = ranks([number_of(value) or 0 for value in values if value is not MISSING])
     centred = np.zeros(len(values))
     centred[present] = (placed - placed.mean()) / len(values)
     squared = np.where(present, centred**2, 0.0)
@@ -138,5 +95,5 @@ def _numeric_columns(values: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def _indicators(values: Sequence[Any]) -> NDArray[np.float64]:
-    codes = np.array(_partition(values))
+    codes = np.array(partition(values))
     return np.asarray(np.eye(int(codes.max()) + 1)[codes], dtype=np.float64)

@@ -23,7 +23,7 @@ from trackbridge.report.tables import (
     Cell,
     Column,
     Table,
-    folded_differences_table,
+    circumstances_table,
     group_text,
     groups_table,
     lineage_table,
@@ -91,7 +91,7 @@ def scores_panel(comparison: Comparison) -> list[str]:
         _notes(comparison),
         section_html(groups_table(comparison, metrics)) if metrics else "",
         section_html(settings_table(comparison)),
-        section_html(folded_differences_table("Environment", comparison.diff.in_section("environment"))),
+        section_html(circumstances_table(comparison)),
     ]
 
 

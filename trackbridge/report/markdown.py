@@ -6,9 +6,14 @@ import re
 from collections.abc import Iterator, Sequence
 
 from trackbridge.comparison.comparison import Comparison
-from trackbridge.comparison.diff import Difference, RunDiff
+from trackbridge.comparison.diff import RunDiff
+from trackbridge.comparison.difference import Difference
+from trackbridge.comparison.divergence import Divergence
+from trackbridge.comparison.note import Note
 from trackbridge.report.tables import (
     Table,
+    alias_sentences,
+    circumstances_table,
     diff_tables,
     groups_table,
     lineage_table,
@@ -25,19 +30,18 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&@])")
 
 def comparison_markdown(comparison: Comparison, metrics: Sequence[str]) -> str:
     """Scores by group, what differs, scores by run and the notes, with a final newline."""
-    tables = [groups_table(comparison, metrics), settings_table(comparison), runs_table(comparison, metrics)]
-    tables += [lineage_table(comparison.lineage)]
-    notes = [f"- {'**' if note.level == 'warning' else ''}{escaped(note.text)}" for note in comparison.notes]
-    notes = [note + "**" if note.startswith("- **") else note for note in notes]
+    tables = [groups_table(comparison, metrics), settings_table(comparison), circumstances_table(comparison)]
+    tables += [runs_table(comparison, metrics), lineage_table(comparison.lineage)]
     head = f"### {escaped(title_text(comparison))}\n\n{escaped(subtitle_text(comparison))}"
-    parts = [head, "\n".join(notes), *(table_markdown(table) for table in tables if table.rows)]
+    parts = [head, _notes(comparison.notes), *(table_markdown(table) for table in tables if table.rows)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def diff_markdown(diff: RunDiff, shown: Sequence[Difference]) -> str:
-    """Differences by section, with a final newline."""
-    parts = [table_markdown(table) for table in diff_tables(diff, shown)]
-    return "\n\n".join(parts or ["No difference."]) + "\n"
+def diff_markdown(diff: RunDiff, shown: Sequence[Difference], divergences: Sequence[Divergence] = ()) -> str:
+    """Warnings, differences by section, what cannot be told apart, and first divergences, with a final newline."""
+    tables = [table_markdown(table) for table in diff_tables(diff, shown)] or ["No difference."]
+    sentences = [*alias_sentences(diff), *(found.sentence for found in divergences)]
+    return "\n\n".join(filter(None, [_notes(diff.notes), *tables, *map(escaped, sentences)])) + "\n"
 
 
 def table_markdown(table: Table) -> str:
@@ -48,6 +52,12 @@ def table_markdown(table: Table) -> str:
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
     return _SPECIAL.sub(lambda match: f"&#{ord(match[1])};", printable(text))
+
+
+def _notes(notes: Sequence[Note]) -> str:
+    return "\n".join(
+        f"- **{escaped(note.text)}**" if note.level == "warning" else f"- {escaped(note.text)}" for note in notes
+    )
 
 
 def _lines(table: Table) -> Iterator[str]:

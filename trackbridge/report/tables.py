@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
-from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.canonical import MISSING
+from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import RunDiff, diff_runs
 from trackbridge.comparison.difference import Difference, Section
 from trackbridge.comparison.groups import seeds_text
@@ -22,10 +22,13 @@ from trackbridge.report.text import counted, mean_text, number_text, value_text
 from trackbridge.store.records import RunRecord, Seeds
 
 Importance: TypeAlias = Literal["essential", "useful", "extra"]
+Tone: TypeAlias = Literal["plain", "muted", "good", "bad", "busy", "changed"]
 
 MAX_RUN_COLUMNS = 10
 MAX_GROUP_COLUMNS = 6
 MAX_VALUE_CHARS = 160
+MAX_NAMED_KEYS = 2
+MAX_KEYS_IN_SENTENCE = 6
 SHORT_DIGEST = 12
 
 AT_WORDS: dict[At, str] = {"best": "at its best", "last": "at its end", "common": "at the last common step"}
@@ -49,7 +52,7 @@ class Cell:
 
     text: str
     style: int | None = None
-    tone: Literal["plain", "muted", "good", "bad", "busy", "changed"] = "plain"
+    tone: Tone = "plain"
     shade: int | None = None
 
 
@@ -63,7 +66,7 @@ class Table:
     caption: str = ""
 
 
-_KIND = Column("kind")
+_CLASS = Column("class")
 
 
 def title_text(comparison: Comparison) -> str:
@@ -134,11 +137,14 @@ def runs_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
 def settings_table(comparison: Comparison) -> Table:
     """What differs between the groups: one row per config key, one column per group, or folded where there are many."""
     between = diff_runs([group.runs[0] for group in comparison.groups])
+    told = between.in_section("config", "data")
     labels = [group.label for group in comparison.groups]
     title = "What differs between the groups"
     if len(labels) > MAX_GROUP_COLUMNS:
-        return folded_differences_table(title, between.in_section("config"), unit="groups")
-    return differences_table(title, between.in_section("config"), labels, between.reference)
+        table = folded_differences_table(title, told, unit="groups")
+    else:
+        table = differences_table(title, told, labels, between.reference)
+    return replace(table, caption="; ".join(alias_sentences(between)))
 
 
 def lineage_table(lineage: Sequence[Descent]) -> Table:
@@ -169,20 +175,30 @@ def lineage_table(lineage: Sequence[Descent]) -> Table:
 
 
 def differences_table(title: str, differences: Sequence[Difference], names: Sequence[str], reference: int) -> Table:
-    """One row per key and one column per run or group; values other than the reference's stand out."""
+    """One row per key and one column per run or group; values other than the reference's stand out.
+
+    Keys of one table that have the same values throughout share a row.
+    """
     columns = [Column(name, importance="essential") for name in names]
     rows = [
-        (Cell(one.key), *(_value_cell(one, index, reference) for index in range(len(names))), _kind_cell(one))
-        for one in differences
+        (
+            Cell(_keys_text(echoes)),
+            *(_value_cell(echoes[0], index, reference) for index in range(len(names))),
+            _class_cell(echoes),
+        )
+        for echoes in _echoes(differences)
     ]
-    return _without_empty_kind(Table(title, (Column("key", importance="essential"), *columns, _KIND), tuple(rows)))
+    return Table(title, (Column("key", importance="essential"), *columns, _CLASS), tuple(rows))
 
 
 def folded_differences_table(title: str, differences: Sequence[Difference], *, unit: str = "runs") -> Table:
     """One row per key with its distinct values and how many runs or groups have each, however many there are."""
-    columns = (Column("key", importance="essential"), Column("values", importance="essential"), _KIND)
-    rows = [(Cell(one.key), Cell(_folded(one, unit)), _kind_cell(one)) for one in differences]
-    return _without_empty_kind(Table(title, columns, tuple(rows)))
+    columns = (Column("key", importance="essential"), Column("values", importance="essential"), _CLASS)
+    rows = [
+        (Cell(_keys_text(echoes)), Cell(_folded(echoes[0], unit)), _class_cell(echoes))
+        for echoes in _echoes(differences)
+    ]
+    return Table(title, columns, tuple(rows))
 
 
 def diff_tables(diff: RunDiff, shown: Sequence[Difference]) -> list[Table]:
@@ -195,6 +211,26 @@ def diff_tables(diff: RunDiff, shown: Sequence[Difference]) -> list[Table]:
         elif part:
             tables.append(differences_table(section.capitalize(), part, diff.names, diff.reference))
     return tables
+
+
+def circumstances_table(comparison: Comparison) -> Table:
+    """What differs between all runs in code and environment: distinct values and how many runs have each."""
+    return folded_differences_table("Code and environment", comparison.diff.in_section("code", "environment"))
+
+
+def alias_sentences(diff: RunDiff) -> list[str]:
+    """A sentence for each set of candidate causes that vary together, its keys named once."""
+    return [
+        f"cannot be told apart, since they vary together here: {named_keys(keys, MAX_KEYS_IN_SENTENCE, ' = ')}"
+        for keys in ([one.key for one in cause] for cause in diff.causes)
+        if len(keys) > 1
+    ]
+
+
+def named_keys(keys: Sequence[str], limit: int = MAX_NAMED_KEYS, separator: str = ", ") -> str:
+    """The first keys, and how many more there are."""
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return separator.join(keys[:limit]) + more
 
 
 def group_text(score: GroupScore) -> str:
@@ -280,15 +316,29 @@ def _value_cell(difference: Difference, index: int, reference: int) -> Cell:
     return Cell(_shortened(value), tone="changed" if difference.is_changed(index, reference) else "plain")
 
 
-def _kind_cell(difference: Difference) -> Cell:
-    words = {"changed": "", "missing": "absent in some", "type_only": "type only"}
-    return Cell(words[difference.kind], tone="muted")
+def _echoes(differences: Sequence[Difference]) -> list[list[Difference]]:
+    """The differences in lists of those with the same values throughout: aliases that only repeat each other."""
+    found: list[list[Difference]] = []
+    for one in differences:
+        told = next((echoes for echoes in found if one.key in echoes[0].aliases and one.echoes(echoes[0])), None)
+        if told is None:
+            found.append([one])
+        else:
+            told.append(one)
+    return found
 
 
-def _without_empty_kind(table: Table) -> Table:
-    if any(row[-1].text for row in table.rows):
-        return table
-    return replace(table, columns=table.columns[:-1], rows=tuple(row[:-1] for row in table.rows))
+def _keys_text(echoes: Sequence[Difference]) -> str:
+    return " = ".join(one.key for one in echoes)
+
+
+def _class_cell(echoes: Sequence[Difference]) -> Cell:
+    """What a difference in scores can be put down to it; of aliases, which other keys it cannot be told from."""
+    one = echoes[0]
+    words = {"changed": "", "missing": ", absent in some", "type_only": ", type only"}
+    beside = [key for key in one.aliases if key not in {echo.key for echo in echoes}]
+    named = f" with {named_keys(beside)}" if beside else ""
+    return Cell(f"{one.attribution}{named}{words[one.kind]}", tone="muted")
 
 
 def _folded(difference: Difference, unit: str) -> str:
