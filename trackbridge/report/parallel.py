@@ -131,7 +131,7 @@ def _drawn(axis: _Axis, size: Size) -> Iterator[str]:
         # A halo keeps labels legible on the lines they lie on.
         yield element(
             "text", text(_cut(tick.label)), x=axis.x - 7, y=y + 4, text_anchor="end", class_="m",
-            paint_order="stroke", stroke="var(--paper)", stroke_width=3,
+            paint_order="stroke", stroke="var(--paper)", stroke_width=5, stroke_linejoin="round",
         )  # fmt: skip
 
 

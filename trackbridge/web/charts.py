@@ -24,7 +24,11 @@ def chart(catalogue: Catalogue, asked: ChartAsked) -> dict[str, Any]:
     """The chart as JSON data: `svg` is markup, `words` say what it shows."""
     curves, n_without = picked_curves(catalogue, asked)
     if not curves:
-        return {"svg": "", "words": f"{counted(n_without, 'run')} shown, none of which has logged {asked.metric}.", "n": 0}
+        return {
+            "svg": "",
+            "words": f"{counted(n_without, 'run')} shown, none of which has logged {asked.metric}.",
+            "n": 0,
+        }
     drawn = overlay_chart(asked.metric, curves, asked.view)
     size = Size(asked.width, max(240, min(400, round(asked.width * 0.42))), MAX_POINTS)
     y_scale = LogScale if asked.is_log_y else LinearScale

@@ -25,13 +25,15 @@ _NEVER_HIDDEN = frozenset({"status", "steps", "took", "started"})
 _SCOPE_ORDER = {"pipeline": 0, "script": 1, "training_arguments": 2}
 
 
-def shown_columns(asked: TableAsked, listing: Listing, runs: Sequence[RunRecord]) -> list[Field]:
+def shown_columns(
+    asked: TableAsked, listing: Listing, runs: Sequence[RunRecord], metrics: Sequence[str]
+) -> list[Field]:
     """The columns to show of these runs: those asked for, or the likeliest; without constant ones where asked."""
     fields = listing.fields
     if asked.columns:
         found = [_known(fields, name) for name in asked.columns]
     else:
-        found = [fields.named(name) for name in _default_columns(asked, listing, runs)]
+        found = [fields.named(name) for name in _default_columns(asked, listing, runs, metrics)]
     columns = [field for field in found if field is not None]
     if not asked.hides_constant:
         return columns
@@ -76,9 +78,10 @@ def is_numeric(field: Field) -> bool:
     return field.kind in ("best", "last") or field.key in ("steps", "took", "started", "problems", *_SEEDS)
 
 
-def _default_columns(asked: TableAsked, listing: Listing, runs: Sequence[RunRecord]) -> list[str]:
-    scores = [f"best({metric})" for metric in listing.metrics[:2]]
-    scores += [f"last({listing.metrics[0]})"] if listing.metrics else []
+def _default_columns(
+    asked: TableAsked, listing: Listing, runs: Sequence[RunRecord], metrics: Sequence[str]
+) -> list[str]:
+    scores = [f"best({metric})" for metric in metrics[:2]] + [f"last({metric})" for metric in metrics[:1]]
     keys = listing.fields.varying(runs) if asked.hides_constant else listing.fields.config_keys()
     written = [key for key in keys if key_role(tuple(key.split(".")), None) == "config" and not key.startswith("data.")]
     written.sort(key=lambda key: (_SCOPE_ORDER.get(key.partition(".")[0], 9), key))

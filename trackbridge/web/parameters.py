@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from trackbridge.comparison.fields import Field, Fields
-from trackbridge.comparison.keys import key_role
+from trackbridge.comparison.fields import Field
 from trackbridge.comparison.where import parse_filter
 from trackbridge.events.names import lower_is_better
 from trackbridge.report.chart import Chart, Line, Size, draw_chart
@@ -18,7 +18,8 @@ from trackbridge.report.scale import LinearScale, LogScale, NameScale, ScaleKind
 from trackbridge.report.text import counted, number_text, value_text
 from trackbridge.store.records import RunRecord
 from trackbridge.web.asked import ComparisonAsked
-from trackbridge.web.catalogue import Catalogue, Listing
+from trackbridge.web.axes import parameter_axes, short_titles
+from trackbridge.web.catalogue import Catalogue, Listing, likeliest_metrics
 from trackbridge.web.styles import Styles
 
 MAX_AXES = 8
@@ -31,32 +32,39 @@ def parallel_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[
     """Parallel coordinates of the runs that pass the filter: what varies among them, and a score."""
     listing = catalogue.listing()
     runs = _filtered(listing, query)
-    metric = query.get("y") or next(iter(listing.metrics), "")
+    metrics = list(likeliest_metrics(runs))
+    metric = query.get("y") or next(iter(metrics), "")
     if not metric or not runs:
-        return {"html": element("p", _NOTHING, class_="muted"), "metrics": list(listing.metrics)}
+        return {"html": element("p", _NOTHING, class_="muted"), "metrics": metrics}
     score = listing.fields.named(metric)
     having = [run for run in runs if score.read(run) is not None][:MAX_LINES]
-    parameters = _parameters(listing.fields, having)[: MAX_AXES - 1]
+    axes = parameter_axes(catalogue.groups(having))[: MAX_AXES - 1]
+    parameters = [
+        replace(listing.fields.named(key), title=title) for key, title in zip(axes, short_titles(axes), strict=True)
+    ]
     dimensions = [Dimension(one.title, tuple(one.read(run) for run in having)) for one in (*parameters, score)]
     size = Size(max(360, min(_SIZE.width, _number(query, "width"))), _SIZE.height)
     svg = draw_parallel([run.name for run in having], dimensions, lower_is_better(metric), size=size)
     words = f"{counted(len(having), 'run')}; the better the score, the stronger the line"
     wide = element("div", svg, class_="wider", role="region", tabindex="0", aria_label="Parallel coordinates")
-    return {"html": wide, "words": words, "metrics": list(listing.metrics), "y": metric}
+    return {"html": wide, "words": words, "metrics": metrics, "y": metric}
 
 
 def scatter_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[str, str]) -> dict[str, Any]:
     """A dot for each run that passes the filter: a score against a parameter, or against another score."""
     listing = catalogue.listing()
     runs = _filtered(listing, query)
-    parameters = [one.key for one in _parameters(listing.fields, runs)]
-    choices = {"metrics": list(listing.metrics), "parameters": [*parameters, *listing.metrics, "steps", "took"]}
-    metric = query.get("y") or next(iter(listing.metrics), "")
-    key = query.get("x") or next(iter(parameters), "") or (listing.metrics[-1] if listing.metrics else "")
-    if not metric or not key or not runs:
-        return {"html": element("p", _NOTHING, class_="muted"), **choices}
-    across, up = listing.fields.named(key), listing.fields.named(metric)
-    having = [run for run in runs if across.read(run) is not None and up.read(run) is not None][:MAX_LINES]
+    metrics = list(likeliest_metrics(runs))
+    metric = query.get("y") or next(iter(metrics), "")
+    if not metric or not runs:
+        return {"html": element("p", _NOTHING, class_="muted"), "metrics": metrics, "parameters": []}
+    up = listing.fields.named(metric)
+    scored = [run for run in runs if up.read(run) is not None][:MAX_LINES]
+    parameters = parameter_axes(catalogue.groups(scored)) if scored else []
+    choices = {"metrics": metrics, "parameters": [*parameters, *metrics, "steps", "took"]}
+    key = query.get("x") or next(iter([*parameters, *reversed(metrics)]))
+    across = listing.fields.named(key)
+    having = [run for run in scored if across.read(run) is not None]
     is_grouped = query.get("group") == "replicates"
     styles = Styles.of(asked.picked, catalogue.groups(catalogue.runs(asked.picked)) if is_grouped else None)
     x, scale = _places([across.read(run) for run in having])
@@ -71,20 +79,6 @@ def scatter_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[s
 def _filtered(listing: Listing, query: Mapping[str, str]) -> list[RunRecord]:
     passes = parse_filter(query.get("where", ""), listing.fields)
     return [run for run in listing.runs if passes(run)]
-
-
-def _parameters(fields: Fields, runs: Sequence[RunRecord]) -> list[Field]:
-    """The config keys that vary among the runs and could be causes; one of those that always change together."""
-    found: dict[tuple[str, ...], Field] = {}
-    for key in fields.varying(runs):
-        if key_role(tuple(key.split(".")), None) == "config" and not key.startswith(("data.", "lineage.", "study.")):
-            field = fields.named(key)
-            pattern = tuple(repr(field.read(run)) for run in runs)
-            # A text of its own in every run, such as a path, is a name and no parameter.
-            is_name = len(set(pattern)) == len(runs) > 4 and any(isinstance(field.read(run), str) for run in runs)
-            if not is_name:
-                found.setdefault(pattern, field)
-    return list(found.values())
 
 
 def _places(values: Sequence[Any]) -> tuple[list[float], ScaleKind]:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from trackbridge.comparison.fields import Field
 from trackbridge.comparison.groups import ReplicateGroup
+from trackbridge.comparison.metrics import is_training_loss
 from trackbridge.comparison.scores import aggregate
 from trackbridge.comparison.where import parse_filter
 from trackbridge.events.names import lower_is_better
@@ -18,7 +19,7 @@ from trackbridge.report.tables import Cell
 from trackbridge.report.text import counted
 from trackbridge.store.records import RunRecord
 from trackbridge.web.asked import TableAsked
-from trackbridge.web.catalogue import Catalogue, Listing
+from trackbridge.web.catalogue import Catalogue, Listing, likeliest_metrics
 from trackbridge.web.columns import all_columns, cell_of, group_cell, is_numeric, shown_columns
 from trackbridge.web.styles import Styles
 
@@ -47,7 +48,8 @@ def run_table(catalogue: Catalogue, asked: TableAsked) -> dict[str, Any]:
     listing = catalogue.listing()
     passes = parse_filter(asked.where, listing.fields)
     matching = [run for run in listing.runs if passes(run)]
-    columns = shown_columns(asked, listing, matching)
+    metrics = list(likeliest_metrics(matching)) or list(listing.metrics)
+    columns = shown_columns(asked, listing, matching, metrics)
     rows = _rows(catalogue, asked, listing, matching)
     picked = asked.picked if asked.picked is not None else tuple(_first_runs(rows))
     runs = catalogue.runs([run_id for run_id in picked if run_id])
@@ -67,8 +69,15 @@ def run_table(catalogue: Catalogue, asked: TableAsked) -> dict[str, Any]:
         "widths": ["pick", "name", *(_width(field, asked) for field in columns)],
         "columns": [field.key for field in columns],
         "all_columns": all_columns(listing),
-        "metrics": list(listing.metrics),
+        "metrics": metrics,
+        "charts": _charts(metrics),
     }
+
+
+def _charts(metrics: Sequence[str]) -> list[str]:
+    """The curves to show where none were chosen: the score of most interest, and the loss of the training."""
+    losses = [name for name in metrics if is_training_loss(name)]
+    return list(dict.fromkeys([*metrics[:1], *(losses or metrics[1:])[:1]]))
 
 
 def _rows(catalogue: Catalogue, asked: TableAsked, listing: Listing, matching: Sequence[RunRecord]) -> list[Row]:
