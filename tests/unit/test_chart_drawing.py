@@ -158,7 +158,7 @@ def test_styles_stay_apart_for_28_lines() -> None:
 
 
 def test_colours_follow_the_readers_preference_for_dark() -> None:
-    assert "@media (prefers-color-scheme:dark)" in draw_chart(Chart("x", (line(1, 2),)))
+    assert "@media screen and (prefers-color-scheme:dark)" in draw_chart(Chart("x", (line(1, 2),)))
 
 
 def test_groups_have_a_mean_a_band_and_their_runs() -> None:

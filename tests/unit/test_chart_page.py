@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trackbridge.comparison import compare
-from trackbridge.report.html import comparison_page
+from trackbridge.report.page import comparison_page
 from trackbridge.report.markdown import comparison_markdown
 from trackbridge.report.text import duration_text, mean_text, number_text, printable, size_text
 from trackbridge.store.records import RunRecord, Seeds

@@ -9,7 +9,7 @@ import pytest
 from trackbridge.comparison import compare
 from trackbridge.comparison.keys import data_digests
 from trackbridge.comparison.lineage import lineage_of
-from trackbridge.report.html import comparison_page
+from trackbridge.report.page import comparison_page
 from trackbridge.report.markdown import comparison_markdown
 from trackbridge.report.tables import lineage_table
 from trackbridge.store.records import RunRecord

@@ -12,7 +12,7 @@ from trackbridge.comparison import compare
 from trackbridge.comparison.sweep import sweep
 from trackbridge.errors import MisuseError, NotFoundError
 from trackbridge.report.chart import draw_chart
-from trackbridge.report.html import comparison_page
+from trackbridge.report.page import comparison_page
 from trackbridge.report.sweep import sweep_chart
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run
@@ -95,7 +95,7 @@ def test_the_chart_has_a_dot_for_each_run_a_line_through_the_means_and_a_band() 
     picture = drawn(*SWEPT)
 
     assert picture.count("<circle") == len(SWEPT)
-    assert len(re.findall(r"<path d=\"[^\"]+\" style=\"fill:", picture)) == 1
+    assert picture.count('class="band"') == 1
     (mean,) = re.findall(r'<path d="M([^"]+)" stroke="[^"]+" stroke-width="2.2">', picture)
     assert mean.count("-") == 2, "it rises twice"
     assert f">{RATE}</text>" in picture
@@ -113,7 +113,7 @@ def test_single_runs_have_a_line_and_no_band() -> None:
     picture = drawn(*(student(rate, 1, rate) for rate in (0.25, 0.5)))
 
     assert picture.count("<circle") == 2
-    assert 'style="fill:' not in picture
+    assert 'class="band"' not in picture
 
 
 def test_the_report_draws_the_sweep_when_asked() -> None:

@@ -127,7 +127,7 @@ def write_page(compared: Comparison, file: Path, *, against: str | None = None) 
         NotFoundError: none of the runs has that key.
         MisuseError: the file cannot be written, or the key holds something other than numbers.
     """
-    from trackbridge.report.html import comparison_page
+    from trackbridge.report.page import comparison_page
 
     try:
         file.write_text(comparison_page(compared, against=against), encoding="utf-8")

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from trackbridge.report.downsample import min_max_indices
 from trackbridge.report.labels import CHARACTER_WIDTH, Label, end_labels, label_width, legend
 from trackbridge.report.markup import element, line_path, text
-from trackbridge.report.palette import colour, dash, palette_css
+from trackbridge.report.palette import colour, dash
+from trackbridge.report.picture import picture
 from trackbridge.report.scale import LinearScale, LogScale, Scale, ScaleKind
 from trackbridge.report.text import number_text
 
@@ -143,17 +144,6 @@ def draw_chart(
     return _document(chart, frame, Size(size.width, round(size.height + legend_height)), "".join(body), css)
 
 
-def chart_css() -> str:
-    """The rules that every chart needs: colours in light and in dark, and text."""
-    return (
-        palette_css(".tb-chart")
-        + ".tb-chart{display:block;max-width:100%;height:auto;"
-        + "font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}.tb-chart text{fill:var(--ink)}"
-        + ".tb-chart .m{fill:var(--muted)}.tb-chart path{stroke-linejoin:round;stroke-linecap:round}"
-        + ".tb-chart path:not(.band){fill:none}"
-    )
-
-
 def _step_axis(chart: Chart, scale: ScaleKind) -> Scale:
     if chart.x_range is not None:
         return scale.covering(np.array(chart.x_range), padding=0)
@@ -190,25 +180,17 @@ def _mark_of(chart: Chart, width: float) -> str:
 
 
 def _document(chart: Chart, frame: _Frame, size: Size, body: str, css: str | None) -> str:
-    mark, rules = _mark_of(chart, size.width), chart_css() if css is None else css
-    return element(
-        "svg",
-        element("title", text(f"{chart.y_title} by {chart.x_title}"), id=f"t{mark}"),
-        element("desc", text(chart.summary or _spoken(chart)), id=f"d{mark}"),
-        element("style", rules) if rules else "",
-        element("rect", width=size.width, height=size.height, fill="var(--paper)"),
+    return picture(
+        f"{chart.y_title} by {chart.x_title}",
+        chart.summary or _spoken(chart),
+        size.width,
+        size.height,
         body,
-        xmlns="http://www.w3.org/2000/svg",
-        class_="tb-chart",
-        viewBox=f"0 0 {size.width:g} {size.height:g}",
-        width=size.width,
-        height=size.height,
+        css=css,
         # Where the plot lies in the picture and what its width stands for, for whoever points at it.
         data_plot=f"{frame.left:g} {frame.top:g} {frame.right:g} {frame.bottom:g}",
         data_x=f"{frame.x.low:.17g} {frame.x.high:.17g}",
         data_x_scale="log" if isinstance(frame.x, LogScale) else "linear",
-        role="img",
-        aria_labelledby=f"t{mark} d{mark}",
     )
 
 

@@ -28,10 +28,10 @@ def dash(style: int) -> str:
 
 
 def palette_css(selector: str) -> str:
-    """Rules that define paper, ink, grid and line colours for everything below `selector`."""
+    """Rules that define paper, ink, grid and line colours for everything below `selector`; paper is light."""
     light = _variables("#ffffff", "#1f2328", "#59636e", "#e3e7ec", _LIGHT) + _tones("#00704f", "#b04700", "#0063a0")
     dark = _variables("#0f1318", "#e6eaef", "#99a3ae", "#2a3038", _DARK) + _tones(_DARK[2], _DARK[1], _DARK[0])
-    return f"{selector}{{{light}}}@media (prefers-color-scheme:dark){{{selector}{{{dark}}}}}"
+    return f"{selector}{{{light}}}@media screen and (prefers-color-scheme:dark){{{selector}{{{dark}}}}}"
 
 
 def colour_classes_css() -> str:

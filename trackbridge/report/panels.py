@@ -1,0 +1,181 @@
+"""Panels: the parts of a report, each a piece of markup; a page, a notebook and the web page put them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from trackbridge.comparison.comparison import Comparison
+from trackbridge.comparison.finding import Finding
+from trackbridge.comparison.sweep import sweep
+from trackbridge.report.chart import NARROW, WIDE, Chart, Size, draw_chart
+from trackbridge.report.curves import metric_chart
+from trackbridge.report.groups import group_strip, replicates_table
+from trackbridge.report.html import folded_html, list_html, section_html
+from trackbridge.report.importance import importance_table, parameter_pictures
+from trackbridge.report.markup import element, text
+from trackbridge.report.palette import colour_class
+from trackbridge.report.scale import LinearScale, ScaleKind, suitable_scale
+from trackbridge.report.seeds import best_of_chart, best_of_table, seed_reasons, seeds_table
+from trackbridge.report.strip import draw_strip
+from trackbridge.report.sweep import sweep_chart
+from trackbridge.report.tables import (
+    AT_WORDS,
+    circumstances_table,
+    group_text,
+    groups_table,
+    lineage_table,
+    runs_table,
+    settings_table,
+)
+from trackbridge.report.text import counted
+from trackbridge.report.verdicts import TONES, leading_verdicts, verdicts_table
+
+MAX_TABLE_METRICS = 6
+MAX_CHARTS = 6
+MAX_CARDS = 6
+MAX_FINDINGS = 20
+MAX_PARAMETER_PICTURES = 6
+MAX_ROWS_OF_DOTS = 20
+# All charts of a page share these, so that a page of many long runs still fits in a mail.
+MAX_POINTS_WIDE = 14_000
+MAX_POINTS_NARROW = 6_000
+
+
+def shown_metrics(comparison: Comparison) -> list[str]:
+    """The metrics that tables have room for, the leading one first."""
+    return list(comparison.metrics)[:MAX_TABLE_METRICS]
+
+
+def answer_panel(comparison: Comparison) -> str:
+    """What the reader came for: the scores in short, the verdicts by the leading metric, and what to know first."""
+    verdicts = [(TONES[one.verdict], one.sentence) for one in leading_verdicts(comparison)]
+    notes = [(note.level, note.text) for note in comparison.notes]
+    return _cards(comparison) + list_html(verdicts, "verdicts") + list_html(notes, "notes")
+
+
+def findings_panel(findings: Sequence[Finding]) -> str:
+    """What is wrong with the runs, the gravest first; of many, the first ones and how many more there are."""
+    if not findings:
+        return ""
+    told = [(one.severity, one.sentence) for one in findings[:MAX_FINDINGS]]
+    more = len(findings) - MAX_FINDINGS
+    rest = element("p", text(f"and {more} more, in the findings of the JSON"), class_="muted") if more > 0 else ""
+    return element("section", element("h2", "Findings"), list_html(told, "notes"), rest)
+
+
+def scores_panel(comparison: Comparison) -> str:
+    """The scores by group: every run as a dot, means with intervals, and the verdicts by every metric."""
+    metrics = shown_metrics(comparison)
+    if not metrics:
+        return ""
+    strip = group_strip(comparison, metrics[0])
+    dots = "".join(
+        element("div", draw_strip(strip, width=size.width, css=""), class_=name)
+        for size, name in ((WIDE, "wide"), (NARROW, "narrow"))
+    )
+    words = "A dot: one run; hollow where it is no part of the mean. A line across: the mean and its 95 % interval."
+    figure = element("figure", element("p", text(words), class_="muted"), dots)
+    parts = [section_html(groups_table(comparison, metrics))]
+    is_drawn = len(comparison.runs) > 1 and len(strip.rows) <= MAX_ROWS_OF_DOTS
+    parts += [element("section", figure)] if is_drawn else []
+    parts += [section_html(replicates_table(comparison, metrics[0]))]
+    parts += [folded_html(section_html(verdicts_table(comparison, metrics)))]
+    return "".join(parts)
+
+
+def differences_panel(comparison: Comparison) -> str:
+    """What differs between the groups, and between the machines and packages that runs were made with."""
+    return section_html(settings_table(comparison)) + section_html(circumstances_table(comparison))
+
+
+def curves_panel(comparison: Comparison) -> str:
+    """A chart of each metric that has curves: runs, means and bands."""
+    metrics = shown_metrics(comparison)
+    drawn = [name for name in metrics if any(score.n > 1 for score in comparison.metrics[name].runs)][:MAX_CHARTS]
+    charts = [element("figure", *_curve_in_both_sizes(comparison, name, len(drawn))) for name in drawn]
+    if not charts:
+        return ""
+    words = "Bold: mean of a group, with a band of one standard deviation, as far as all its runs go."
+    caption = element(
+        "p", text(f"{words} Thin: single runs; a dot marks where the leading metric was best."), class_="muted"
+    )
+    return element("section", element("h2", "Curves"), caption, *charts)
+
+
+def sweeps_panel(comparison: Comparison, key: str) -> str:
+    """The scores against a config key that holds numbers.
+
+    Raises:
+        NotFoundError: none of the runs has that key.
+        MisuseError: it holds something other than numbers.
+    """
+    sweeps = [sweep(comparison, metric, key) for metric in shown_metrics(comparison)[:MAX_CHARTS]]
+    charts = [element("figure", *_in_both_sizes(sweep_chart(one), len(sweeps))) for one in sweeps]
+    words = f"A dot: one run, {AT_WORDS[comparison.at]}. The line: their means, with a band of one standard deviation."
+    left_out = max((one.n_without for one in sweeps), default=0)
+    words += f" {counted(left_out, 'run')} without that key or score not shown." if left_out else ""
+    heading = element("h2", text(f"Scores against {key}"))
+    return element("section", heading, element("p", text(words), class_="muted"), *charts)
+
+
+def importance_panel(comparison: Comparison) -> str:
+    """Which parameters the leading metric is associated with, and the scores against each; or why nobody can say."""
+    if not comparison.metrics or len(comparison.groups) < 2:
+        return ""
+    name, importance = next(iter(comparison.metrics)), comparison.importance()
+    if not importance.parameters:
+        reason = element("p", text(f"{name}: {importance.reason}."), class_="muted")
+        return element("section", element("h2", "Parameters"), reason)
+    pictures = parameter_pictures(importance, name, limit=MAX_PARAMETER_PICTURES, css="")
+    grid = element("div", *(element("figure", one) for one in pictures), class_="pair")
+    sentences = list_html(
+        [("info", one.sentence) for one in importance.parameters if one.evidence == "associated"], "notes"
+    )
+    return section_html(importance_table(importance)) + sentences + grid
+
+
+def seeds_panel(comparison: Comparison) -> str:
+    """How far each seed moves the leading metric, and what the best of n runs promises."""
+    if not comparison.metrics:
+        return ""
+    table = seeds_table(comparison)
+    reasons = list_html([("info", one) for one in seed_reasons(comparison)], "notes") if table.rows else ""
+    found = best_of_chart(comparison)
+    figures = element("figure", *_in_both_sizes(found[0], 1, x_scale=found[1])) if found else ""
+    return section_html(table) + reasons + section_html(best_of_table(comparison)) + figures
+
+
+def runs_panel(comparison: Comparison) -> str:
+    """The runs one by one, and what they build on."""
+    metrics = shown_metrics(comparison)
+    return section_html(runs_table(comparison, metrics)) + section_html(lineage_table(comparison.lineage))
+
+
+def _cards(comparison: Comparison) -> str:
+    leading = next(iter(comparison.metrics.values()), None)
+    if leading is None or len(comparison.groups) > MAX_CARDS:
+        return ""
+    cards = [
+        element(
+            "div",
+            element("div", text(score.label), class_="label"),
+            element("div", text(group_text(score)), class_="score"),
+            element("div", text(f"{leading.name} over {counted(score.n_runs, 'run')}"), class_="muted"),
+            class_=f"card {colour_class(style)}",
+        )
+        for style, score in enumerate(leading.groups)
+    ]
+    return element("div", *cards, class_="cards")
+
+
+def _curve_in_both_sizes(comparison: Comparison, metric: str, n_charts: int) -> Iterator[str]:
+    chart = metric_chart(comparison, metric)
+    yield from _in_both_sizes(chart, n_charts, y_scale=suitable_scale([line.values for line in chart.lines]))
+
+
+def _in_both_sizes(
+    chart: Chart, n_charts: int, *, x_scale: ScaleKind = LinearScale, y_scale: ScaleKind = LinearScale
+) -> Iterator[str]:
+    for size, points, name in ((WIDE, MAX_POINTS_WIDE, "wide"), (NARROW, MAX_POINTS_NARROW, "narrow")):
+        fitted = Size(size.width, size.height, points // n_charts)
+        yield element("div", draw_chart(chart, size=fitted, x_scale=x_scale, y_scale=y_scale, css=""), class_=name)
