@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, or the one that `playwright install chromium` brings; without either, the tests fail."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    # Machines that run many tests at once are slow; an expectation that is met costs none of this.
+    expect.set_options(timeout=20_000)
 
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as playwright:
@@ -46,7 +49,7 @@ def open_page(browser: Browser) -> Iterator[kit.Open]:
     def open_(access: Access, path: str = "/", **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(20_000)
         home = f"http://127.0.0.1:{access.port}"
         seen = kit.watch(page, home)
         opened.append((context, seen))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trackbridge.report.chart import Size
 from trackbridge.report.markup import element, line_path, text
 from trackbridge.report.palette import colour
+from trackbridge.report.picture import picture
 from trackbridge.report.scale import LogScale, NameScale, Scale, suitable_scale
 from trackbridge.report.text import number_text, value_text
 
@@ -61,21 +62,8 @@ def draw_parallel(names: Sequence[str], dimensions: Sequence[Dimension], lower_i
     # Strong lines last, so that they lie on top.
     lines = [_line(names[at], axes, at, float(strength[at]), size) for at in np.argsort(strength).tolist()]
     told = f"{len(names)} runs over {', '.join(one.title for one in dimensions)}; the strongest lines score best"
-    return element(
-        "svg",
-        element("title", text(f"parallel coordinates to {dimensions[-1].title}")),
-        element("desc", text(told)),
-        element("rect", width=size.width, height=size.height, fill="var(--paper)"),
-        *lines,
-        *(part for axis in axes for part in _drawn(axis, size)),
-        xmlns="http://www.w3.org/2000/svg",
-        class_="tb-chart",
-        viewBox=f"0 0 {size.width} {size.height}",
-        width=size.width,
-        height=size.height,
-        role="img",
-        aria_label=told,
-    )
+    body = "".join([*lines, *(part for axis in axes for part in _drawn(axis, size))])
+    return picture(f"parallel coordinates to {dimensions[-1].title}", told, size.width, size.height, body, css="")
 
 
 def _axis(dimension: Dimension, x: float) -> _Axis:

@@ -15,8 +15,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from trackbridge.errors import MisuseError, NotFoundError, TrackbridgeError
-from trackbridge.report.chart import chart_css
 from trackbridge.report.html import page_css
+from trackbridge.report.picture import chart_css
 from trackbridge.report.text import printable
 from trackbridge.store.store import Store
 from trackbridge.web.asked import chart_asked, comparison_asked, table_asked
@@ -25,7 +25,7 @@ from trackbridge.web.charts import chart, reading
 from trackbridge.web.guard import Access, Guard
 from trackbridge.web.live import Live
 from trackbridge.web.pages import run_page, runs_page
-from trackbridge.web.panels import comparison_panel, differences_panel
+from trackbridge.web.panels import comparison_panel, differences_panel, importance_panel, seeds_panel
 from trackbridge.web.parameters import parallel_panel, scatter_panel
 from trackbridge.web.rows import run_table
 from trackbridge.web.run_media import media_bytes, media_panel
@@ -51,6 +51,8 @@ def create_app(store: Store, access: Access) -> Starlette:
         ),
         Route("/data/comparison", _data(_panel(catalogue, comparison_panel))),
         Route("/data/differences", _data(_panel(catalogue, differences_panel))),
+        Route("/data/importance", _data(_panel(catalogue, importance_panel))),
+        Route("/data/seeds", _data(_panel(catalogue, seeds_panel))),
         Route("/data/parallel", _data(_panel(catalogue, parallel_panel))),
         Route("/data/scatter", _data(_panel(catalogue, scatter_panel))),
         Route("/data/changes", live.answer),

@@ -1,31 +1,62 @@
-"""The panels below the table: the comparison of the picked runs, and what differs between them."""
+"""The panels below the table: the comparison of the picked runs, what differs between them, seeds and parameters."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from trackbridge.comparison.comparison import Comparison, compare
 from trackbridge.comparison.diff import diff_runs
-from trackbridge.report.html import folded_html, runs_panel, scores_panel, section_html
+from trackbridge.comparison.where import parse_filter
+from trackbridge.report import panels as report_panels
+from trackbridge.report.html import folded_html, section_html
 from trackbridge.report.markup import element, text
+from trackbridge.report.panels import answer_panel, findings_panel, runs_panel, scores_panel
 from trackbridge.report.tables import diff_tables, subtitle_text, title_text
 from trackbridge.report.text import counted
 from trackbridge.web.asked import ComparisonAsked
-from trackbridge.web.catalogue import Catalogue
+from trackbridge.web.catalogue import Catalogue, likeliest_metrics
 from trackbridge.web.charts import reference_first
 
+MAX_RUNS = 1000
 NOTHING = element("p", "Tick runs in the table to compare them.", class_="muted")
 
 
 def comparison_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[str, str]) -> dict[str, Any]:
-    """What the report of these runs says, without its curves."""
+    """What the report of the picked runs says: verdicts, findings, scores, runs and what they build on."""
     compared = picked_comparison(catalogue, asked)
     if compared is None:
         return {"html": NOTHING}
-    head = element("h2", text(title_text(compared))) + element("p", text(subtitle_text(compared)), class_="muted")
-    parts = [*scores_panel(compared), *runs_panel(compared)]
-    return {"html": head + "".join(map(folded_html, parts))}
+    findings = compared.findings(time.time_ns())
+    parts = [answer_panel(compared), findings_panel(findings), scores_panel(compared), runs_panel(compared)]
+    return {"html": _head(compared) + "".join(parts)}
+
+
+def seeds_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[str, str]) -> dict[str, Any]:
+    """How far each seed moves the score of the picked runs, and what the best of n runs promises."""
+    compared = picked_comparison(catalogue, asked)
+    if compared is None:
+        return {"html": NOTHING}
+    return {"html": _head(compared) + (report_panels.seeds_panel(compared) or NOTHING)}
+
+
+def importance_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[str, str]) -> dict[str, Any]:
+    """Which parameters the score is associated with, over all runs that pass the filter."""
+    listing = catalogue.listing()
+    passes = parse_filter(query.get("where", ""), listing.fields)
+    runs = [run for run in listing.runs if passes(run)][:MAX_RUNS]
+    metrics = list(likeliest_metrics(runs))
+    metric = query.get("y") or next(iter(metrics), "")
+    if metric not in metrics:
+        return {
+            "html": element("p", "No score to explain: the runs shown have none.", class_="muted"),
+            "metrics": metrics,
+        }
+    compared = compare(runs, metrics=[metric], at=asked.at)
+    words = "One setting only: nothing differs that could explain a score."
+    told = report_panels.importance_panel(compared) or element("p", words, class_="muted")
+    return {"html": _head(compared) + told, "metrics": metrics, "y": metric}
 
 
 def differences_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[str, str]) -> dict[str, Any]:
@@ -40,6 +71,10 @@ def differences_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mappi
         words += f" {counted(diff.n_volatile, 'difference')} that say nothing about the training left out."
     tables = "".join(folded_html(section_html(table)) for table in diff_tables(diff, shown))
     return {"html": element("p", text(words), class_="muted") + (tables or element("p", "No difference."))}
+
+
+def _head(compared: Comparison) -> str:
+    return element("h2", text(title_text(compared))) + element("p", text(subtitle_text(compared)), class_="muted")
 
 
 def picked_comparison(catalogue: Catalogue, asked: ComparisonAsked) -> Comparison | None:

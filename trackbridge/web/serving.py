@@ -9,6 +9,7 @@ import threading
 import webbrowser
 from collections.abc import Callable
 
+from trackbridge.comparison.statistics.distributions import t_quantile
 from trackbridge.errors import MissingDependencyError, MisuseError
 from trackbridge.store.store import Store
 
@@ -48,12 +49,19 @@ def serve(
     app = create_app(store, access)
     # Read before anybody asks, so that the first page finds the configs of all runs flattened.
     app.state.catalogue.listing()
+    threading.Thread(target=_load_statistics, daemon=True).start()
     announce(access.url)
     if opens_browser:
         threading.Thread(target=webbrowser.open, args=(access.url,), daemon=True).start()
     # uvicorn ends in good order on Ctrl-C, and then interrupts once more.
     with contextlib.suppress(KeyboardInterrupt):
         PageServer(app).run(sockets=[listening])
+
+
+def _load_statistics() -> None:
+    """Loads scipy, for which the first comparison would wait otherwise; without it, comparisons say what they lack."""
+    with contextlib.suppress(MissingDependencyError):
+        t_quantile(0.975, 2)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

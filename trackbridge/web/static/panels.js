@@ -18,6 +18,8 @@ const PANELS = {
   curves: { uses: [...charts.VIEW, "metrics"], open: curves },
   comparison: { uses: ["at"], open: () => fromServer("comparison", ["at"], comparisonTools) },
   differences: { uses: ["volatile"], open: () => fromServer("differences", ["volatile"], differenceTools) },
+  seeds: { uses: ["at"], open: () => fromServer("seeds", ["at"], comparisonTools) },
+  importance: { uses: ["y", "where"], open: () => fromServer("importance", ["y", "where"], scoreTools) },
   parallel: { uses: ["y", "where"], open: () => fromServer("parallel", ["y", "where"], scoreTools) },
   scatter: { uses: ["x", "y", "where", "group"], open: () => fromServer("scatter", ["x", "y", "where"], scatterTools) },
 };
@@ -89,7 +91,7 @@ async function fromServer(name, uses, makeTools) {
     if (!answer || current() !== name) return;
     if (!keepsTools([answer.metrics, answer.parameters])) tools.replaceChildren(...makeTools(answer));
     show(shown, answer.html);
-    shown.className = state.get("group") ? "" : "plain";
+
     if (answer.words) shown.append(make("p", { class: "muted" }, answer.words));
   } catch (error) {
     shown.replaceChildren(make("p", { class: "bad", role: "alert" }, error.message));
