@@ -46,13 +46,13 @@ def open_page(browser: Browser) -> Iterator[kit.Open]:
     """Opens a page of a server; at the end all opened ones must have kept to it, and been quiet."""
     opened: list[tuple[Any, kit.Watched]] = []
 
-    def open_(access: Access, path: str = "/", **options: Any) -> Page:
+    def open_(access: Access, path: str = "/", *, complains: bool = False, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         page = context.new_page()
         page.set_default_timeout(20_000)
         home = f"http://127.0.0.1:{access.port}"
         seen = kit.watch(page, home)
-        opened.append((context, seen))
+        opened.append((context, kit.Watched() if complains else seen))
         page.goto(home + path)
         kit.settle(page)
         return page
@@ -62,3 +62,22 @@ def open_page(browser: Browser) -> Iterator[kit.Open]:
         context.close()
     assert [seen.complaints for _, seen in opened] == [[] for _ in opened]
     assert [seen.asked_elsewhere for _, seen in opened] == [[] for _ in opened]
+
+
+@pytest.fixture(scope="session")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Access, str]]:
+    """A server of one run that ended with an exception, and its id."""
+    root = tmp_path_factory.mktemp("broken") / "runs"
+    run_id = kit.broken_run(root)
+    with kit.serving(root) as access:
+        yield access, run_id
+
+
+@pytest.fixture(scope="session")
+def long_curves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A server of two runs of 20,000 points each, more than a chart has room for."""
+    root = tmp_path_factory.mktemp("long") / "runs"
+    for number in range(2):
+        kit.told_run(root, f"long-{number}", number=number, seed=number, n_steps=20_000, every=1000)
+    with kit.serving(root) as access:
+        yield access

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import random
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -33,7 +34,9 @@ CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>\x1b[2J\u202e../../etc/passwd'
+HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=2</script><b>\x1b[2J\u202e../../etc/passwd'
+# The name of a metric may be anything but control characters; a comma would part two names of an address.
+METRIC = "<img src=x onerror='window.owned=1'>, 100%2C\u202e"
 
 
 def told_run(
@@ -49,7 +52,7 @@ def told_run(
         ConfigLogged, scope="script", config={"lr": lr, "reinit_layers": layers, "optimizer": "adamw", **extra}
     )
     journal.tell(SeedsLogged, init=1, data=2, dropout=seed)
-    level = 0.5 + 0.02 * layers - abs(math.log10(lr / 2e-5)) * 0.1 + random_.gauss(0, 0.02)
+    level = 0.4 + 0.08 * layers - abs(math.log10(lr / 2e-5)) * 0.1 + random_.gauss(0, 0.02)
     for step in range(1, n_steps + 1):
         metrics = {"train/loss": 2 / (1 + step / 8) + random_.gauss(0, 0.05) + 0.3}
         if step % every == 0:
@@ -92,6 +95,38 @@ def full_run(root: Path, name: str = "with everything") -> str:
     run.log_checkpoint(checkpoint, step=20, metrics={"eval/mcc": 0.33})
     run.log_summary({"judged_by": "eval/mcc", "best": 0.5})
     run.finish("failed")
+    return run.run_id
+
+
+def hostile_run(root: Path) -> str:
+    """A run in which every text that can be told is hostile; its id."""
+    name = HOSTILE
+    run = tb.start_run(
+        "cola", name=name, root=root, config={name: name, "huge": "y" * 200_000, "lr": 2e-5}, tags=[name], notes=name
+    )
+    rows = [[name, 1], ["z" * 50_000, 2]]
+    run.log({f"eval/{METRIC}": tb.Table([name, "n"], rows, caption=name)}, step=1)
+    run.log({"text": tb.Text(name * 1000, caption=name), "picture": tb.Image([[0.0, 1.0]], caption=name)}, step=1)
+    run.log({"hist": tb.Histogram([1.0, 2.0, 3.0], caption=name)}, step=1)
+    for step in (1, 2):
+        run.log({f"eval/{METRIC}": step / 4}, step=step)
+    run.finish("failed", error=name)
+    return run.run_id
+
+
+def is_answering(access: Access) -> bool:
+    """True while something listens there."""
+    with socket.socket() as asking:
+        return asking.connect_ex((access.host, access.port)) == 0
+
+
+def broken_run(root: Path) -> str:
+    """A run that printed something and ended with an exception."""
+    run = tb.start_run("cola", name="divides by zero", root=root)
+    with suppress(ZeroDivisionError), run:
+        run.log({"train/loss": 0.5}, step=1)
+        print("about to divide")
+        run.log({"train/loss": 1 / 0}, step=2)
     return run.run_id
 
 

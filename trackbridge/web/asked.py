@@ -122,7 +122,8 @@ def picked_runs(query: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(",") if name)
+    """Names parted by commas; a comma of their own is told as `%2C`."""
+    return tuple(name.replace("%2C", ",").replace("%25", "%") for name in text.split(",") if name)
 
 
 def _number(

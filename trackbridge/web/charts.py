@@ -24,16 +24,12 @@ def chart(catalogue: Catalogue, asked: ChartAsked) -> dict[str, Any]:
     """The chart as JSON data: `svg` is markup, `words` say what it shows."""
     curves, n_without = picked_curves(catalogue, asked)
     if not curves:
-        return {
-            "svg": "",
-            "words": f"{counted(n_without, 'run')} shown, none of which has logged {asked.metric}.",
-            "n": 0,
-        }
+        return {"svg": "", "words": _lacking(asked.metric, n_without)}
     drawn = overlay_chart(asked.metric, curves, asked.view)
     size = Size(asked.width, max(240, min(400, round(asked.width * 0.42))), MAX_POINTS)
     y_scale = LogScale if asked.is_log_y else LinearScale
     svg = draw_chart(drawn, size=size, x_scale=asked.view.x_scale, y_scale=y_scale, css="")
-    return {"svg": svg, "words": overlay_words(curves, asked.view, n_without), "n": len(curves)}
+    return {"svg": svg, "words": overlay_words(curves, asked.view, n_without)}
 
 
 def reading(catalogue: Catalogue, asked: ChartAsked, at: float) -> dict[str, Any]:
@@ -70,6 +66,12 @@ def picked_curves(catalogue: Catalogue, asked: ChartAsked) -> tuple[list[Curve],
 def reference_first(runs: Sequence[RunRecord], pinned: Sequence[str]) -> list[RunRecord]:
     """The runs with the pinned ones before the others, in the order they were pinned."""
     return sorted(runs, key=lambda run: pinned.index(run.run_id) if run.run_id in pinned else len(pinned))
+
+
+def _lacking(metric: str, n_without: int) -> str:
+    if n_without == 0:
+        return "Tick runs in the table to see their curves."
+    return f"{counted(n_without, 'run')} shown, none of which has logged {metric}."
 
 
 def _row(one: ReadOut) -> str:

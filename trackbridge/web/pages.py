@@ -11,6 +11,7 @@ from trackbridge.report.html import folded_html, section_html
 from trackbridge.report.markup import element, text
 from trackbridge.report.run_tables import identity, metrics_table, run_tables
 from trackbridge.report.tables import status_cell
+from trackbridge.store.console import printed_last
 from trackbridge.store.records import RunRecord
 from trackbridge.web.catalogue import Catalogue
 from trackbridge.web.run_media import media_names
@@ -37,6 +38,7 @@ def run_page(catalogue: Catalogue, run_id: str) -> str:
         element("p", text(f"in {run.project}"), class_="muted"),
         _identity(run),
         _failure(run),
+        _printed(run),
         section_html(metrics_table(run)),
         _curves(run),
         _media(run),
@@ -83,6 +85,11 @@ def _failure(run: RunRecord) -> str:
         return ""
     shown = element("pre", text(traceback[-20_000:]), tabindex="0")
     return element("section", element("h2", "What went wrong"), shown)
+
+
+def _printed(run: RunRecord) -> str:
+    lines = "\n".join(printed_last(run))
+    return element("section", element("h2", "Printed last"), element("pre", text(lines), tabindex="0")) if lines else ""
 
 
 def _curves(run: RunRecord) -> str:

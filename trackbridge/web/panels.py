@@ -20,6 +20,7 @@ from trackbridge.web.catalogue import Catalogue, likeliest_metrics
 from trackbridge.web.charts import reference_first
 
 MAX_RUNS = 1000
+MAX_BESIDE = 200
 NOTHING = element("p", "Tick runs in the table to compare them.", class_="muted")
 
 
@@ -49,10 +50,8 @@ def importance_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mappin
     metrics = list(likeliest_metrics(runs))
     metric = query.get("y") or next(iter(metrics), "")
     if metric not in metrics:
-        return {
-            "html": element("p", "No score to explain: the runs shown have none.", class_="muted"),
-            "metrics": metrics,
-        }
+        nothing = element("p", "No score to explain: the runs shown have none.", class_="muted")
+        return {"html": nothing, "metrics": metrics}
     compared = compare(runs, metrics=[metric], at=asked.at)
     words = "One setting only: nothing differs that could explain a score."
     told = report_panels.importance_panel(compared) or element("p", words, class_="muted")
@@ -78,8 +77,14 @@ def _head(compared: Comparison) -> str:
 
 
 def picked_comparison(catalogue: Catalogue, asked: ComparisonAsked) -> Comparison | None:
-    """The comparison of the picked runs, read against the first pinned one; None when none is picked."""
+    """The comparison of the picked runs, read against the first pinned one; None when none is picked.
+
+    The latest other runs of their project tell how far seeds alone move a score.
+    """
     runs = reference_first(catalogue.runs([run_id for run_id in asked.picked if run_id]), asked.pinned)
     if not runs:
         return None
-    return compare(runs, baseline=runs[0] if runs[0].run_id in asked.pinned else None, at=asked.at)
+    projects = {run.project for run in runs}
+    beside = [run for run in catalogue.listing().runs if run.project in projects][:MAX_BESIDE]
+    baseline = runs[0] if runs[0].run_id in asked.pinned else None
+    return compare(runs, baseline=baseline, at=asked.at, noise_from=beside)

@@ -1,6 +1,6 @@
 // Charts: the server draws them; here they are shown, pointed at, and zoomed.
 
-import { ask, make, show } from "./dom.js";
+import { ask, make, printable, show } from "./dom.js";
 import { choice, letter, slider } from "./controls.js";
 import * as state from "./state.js";
 
@@ -34,7 +34,7 @@ export function tools() {
 // A chart in `place`; `query` gives the runs to draw.
 export function mount(place, metric, query) {
   const picture = make("div", { class: "picture", tabindex: 0, role: "group" });
-  picture.setAttribute("aria-label", `${metric}: arrow keys read values, plus and minus zoom, Escape resets`);
+  picture.setAttribute("aria-label", `${printable(metric)}: arrow keys read values, plus and minus zoom, Escape resets`);
   const cursor = make("div", { class: "cursor", hidden: true });
   const brush = make("div", { class: "brush", hidden: true });
   const reading = make("div", { class: "reading", role: "status", hidden: true });

@@ -3,6 +3,9 @@
 import { make } from "./dom.js";
 import * as state from "./state.js";
 
+// A browser counts how often an address is changed, and a server how often it is asked.
+const MOVING_MS = 60;
+
 export function choice(words, name, options, otherwise = "") {
   const chosen = state.get(name, otherwise);
   const entries = options.map(([value, label]) => make("option", { value, selected: value === chosen }, label));
@@ -28,9 +31,11 @@ export function letter(words, name, one) {
 
 export function slider(words, name, { min, max, step }) {
   const told = make("output", {}, state.get(name, "0"));
+  let moving;
   const input = (event) => {
     told.textContent = event.target.value;
-    state.set({ [name]: Number(event.target.value) ? event.target.value : null });
+    clearTimeout(moving);
+    moving = setTimeout(() => state.set({ [name]: Number(event.target.value) ? event.target.value : null }), MOVING_MS);
   };
   const range = make("input", { type: "range", min, max, step, value: state.get(name, "0"), "data-tool": name, oninput: input });
   return make("label", {}, `${words} `, range, " ", told);

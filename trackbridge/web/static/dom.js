@@ -13,6 +13,11 @@ export function show(place, markup) {
   if (held) place.querySelector(held)?.focus({ preventScroll: true });
 }
 
+// A text as it may be shown: what would turn it around or hide in it is spelled out, as on the server.
+export function printable(text) {
+  return text.replace(/(?!\u200d)[\p{C}\p{Zl}\p{Zp}]/gu, (one) => `\\u{${one.codePointAt(0).toString(16)}}`);
+}
+
 export function make(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -20,7 +25,7 @@ export function make(name, attributes = {}, ...children) {
     else if (value === true) made.setAttribute(key, "");
     else if (value !== false && value !== null) made.setAttribute(key, value);
   }
-  made.append(...children);
+  made.append(...children.map((child) => (typeof child === "string" ? printable(child) : child)));
   return made;
 }
 

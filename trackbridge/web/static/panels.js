@@ -67,7 +67,7 @@ function curves() {
     if (!metrics.length) shown.replaceChildren(make("p", { class: "muted" }, "No metric to draw: pick one above."));
   }
   if (!keepsTools(known)) {
-    const change = (names) => state.set({ metrics: names.join(",") });
+    const change = (names) => state.set({ metrics: state.joined(names) });
     tools.replaceChildren(menu("Metrics", known, metrics, change), ...charts.tools());
   }
   const reset = tools.querySelector("[data-tool=reset]");

@@ -40,7 +40,7 @@ function tableLoaded(answer) {
   const made = JSON.stringify([answer.all_columns, answer.columns]);
   if (place.dataset.made !== made) {
     place.dataset.made = made;
-    const change = (names) => state.set({ columns: names.join(",") || null });
+    const change = (names) => state.set({ columns: state.joined(names) || null });
     const isOpen = byId("columns").parentElement.open;
     const choices = menu("", answer.all_columns, answer.columns, change).lastElementChild;
     place.replaceChildren(...choices.childNodes);

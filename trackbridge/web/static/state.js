@@ -5,7 +5,10 @@ let parameters = new URLSearchParams(location.search);
 
 export const get = (name, otherwise = "") => parameters.get(name) ?? otherwise;
 export const has = (name) => parameters.has(name);
-export const list = (name) => get(name).split(",").filter(Boolean);
+
+// Lists of names are parted by commas, which a name may have as well.
+export const list = (name) => get(name).split(",").filter(Boolean).map((one) => one.replaceAll("%2C", ",").replaceAll("%25", "%"));
+export const joined = (names) => names.map((one) => one.replaceAll("%", "%25").replaceAll(",", "%2C")).join(",");
 
 // The named parameters that are set, as a query for the server.
 export function pick(...names) {
