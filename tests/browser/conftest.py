@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import page_kit as kit
+from tests.browser import page_kit as kit
 import pytest
+from tests.web_kit import serving
 
 from trackbridge.web.guard import Access
 
@@ -37,7 +38,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     root.mkdir()
     kit.told_study(root, n_steps=200)
     kit.full_run(root)
-    with kit.serving(root) as access:
+    with serving(root) as access:
         yield access
 
 
@@ -69,7 +70,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Access, s
     """A server of one run that ended with an exception, and its id."""
     root = tmp_path_factory.mktemp("broken") / "runs"
     run_id = kit.broken_run(root)
-    with kit.serving(root) as access:
+    with serving(root) as access:
         yield access, run_id
 
 
@@ -79,5 +80,5 @@ def long_curves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     root = tmp_path_factory.mktemp("long") / "runs"
     for number in range(2):
         kit.told_run(root, f"long-{number}", number=number, seed=number, n_steps=20_000, every=1000)
-    with kit.serving(root) as access:
+    with serving(root) as access:
         yield access

@@ -6,9 +6,8 @@ import math
 import random
 import re
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,12 +16,8 @@ from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import trackbridge as tb
 from trackbridge.events.models import ConfigLogged, RunFinished, RunStarted, SeedsLogged
-from trackbridge.store.store import open_store
 from trackbridge.testing.journals import ToldJournal
-from trackbridge.web.app import create_app
 from trackbridge.web.guard import Access
-from trackbridge.web.server import PageServer
-from trackbridge.web.serving import listening_socket
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -128,22 +123,6 @@ def broken_run(root: Path) -> str:
         print("about to divide")
         run.log({"train/loss": 1 / 0}, step=2)
     return run.run_id
-
-
-@contextmanager
-def serving(root: Path, token: str | None = None) -> Iterator[Access]:
-    """The page's server on a free port of loopback, for as long as the block lasts."""
-    listening = listening_socket("127.0.0.1", 0)
-    access = Access("127.0.0.1", listening.getsockname()[1], token)
-    server = PageServer(create_app(open_store(root), access))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    try:
-        yield access
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import page_kit as kit
+from tests.browser import page_kit as kit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import page_kit as kit
+from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import page_kit as kit
+from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Page, expect
+from tests.web_kit import serving
 
 from trackbridge.web.guard import Access
 
@@ -20,7 +21,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Access, 
     for seed in range(2):
         kit.told_run(root, f"{kit.HOSTILE} {seed}", number=seed, seed=seed)
     kit.told_run(root, "x" * 100_000, number=5)
-    with kit.serving(root) as access:
+    with serving(root) as access:
         yield access, run_id
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import page_kit as kit
+from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Page, expect
+from tests.web_kit import serving
 
 import trackbridge as tb
 
@@ -17,7 +18,7 @@ def scores(page: Page) -> list[str]:
 
 def test_a_run_that_logs_is_followed_without_a_reload(open_page: kit.Open, tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    with tb.start_run("cola", name="first", root=root) as run, kit.serving(root) as access:
+    with tb.start_run("cola", name="first", root=root) as run, serving(root) as access:
         run.log({"eval/mcc": 0.25}, step=1)
         page = open_page(access, "/?metrics=eval/mcc")
         expect(page.locator("#live")).to_have_text("live")
@@ -34,7 +35,7 @@ def test_a_run_that_logs_is_followed_without_a_reload(open_page: kit.Open, tmp_p
 
 def test_the_page_of_a_run_follows_its_curves(open_page: kit.Open, tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    with tb.start_run("cola", name="first", root=root) as run, kit.serving(root) as access:
+    with tb.start_run("cola", name="first", root=root) as run, serving(root) as access:
         run.log({"train/loss": 2.0}, step=1)
         run.log({"train/loss": 1.5}, step=2)
         page = open_page(access, f"/run/{run.run_id}")
@@ -49,7 +50,7 @@ def test_the_page_of_a_run_follows_its_curves(open_page: kit.Open, tmp_path: Pat
 def test_a_server_that_ended_is_told_and_leaves_what_was_shown(open_page: kit.Open, tmp_path: Path) -> None:
     root = tmp_path / "runs"
     kit.told_run(root, "only")
-    with kit.serving(root) as access:
+    with serving(root) as access:
         page = open_page(access, complains=True)
         expect(page.locator("#live")).to_have_text("live")
 
@@ -61,7 +62,7 @@ def test_a_server_that_ended_is_told_and_leaves_what_was_shown(open_page: kit.Op
 def test_the_server_ends_while_pages_are_open(open_page: kit.Open, tmp_path: Path, n_pages: int) -> None:
     root = tmp_path / "runs"
     kit.told_run(root, "only")
-    with kit.serving(root) as access:
+    with serving(root) as access:
         for _ in range(n_pages):
             expect(open_page(access, complains=True).locator("#live")).to_have_text("live")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import page_kit as kit
+from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Page, expect
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import page_kit as kit
+from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Page, expect
+from tests.web_kit import serving
 
 from trackbridge.web.guard import Access
 
@@ -132,7 +133,7 @@ def large_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_of_five_thousand_runs_only_those_in_sight_are_in_the_page(open_page: kit.Open, large_root: Path) -> None:
-    with kit.serving(large_root) as access:
+    with serving(large_root) as access:
         page = open_page(access)
         expect(page.locator("#count")).to_have_text("5000 runs")
         at_first = page.locator("#table tbody tr").count()
