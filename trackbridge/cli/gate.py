@@ -105,9 +105,7 @@ def _baseline_runs(store: Store, wanted: str, project: str | None) -> Sequence[R
     found = _below(folder, project) if folder.is_dir() else group or replicates
     if not found:
         known = {run.group for run in store.runs() if run.group} | {run.name for run in store.runs()}
-        raise NotFoundError(
-            f"no group or folder is called {wanted!r}, and no runs of one group{nearest(wanted, known)}"
-        )
+        raise NotFoundError(f"no group, folder or run is called {wanted!r}{nearest(wanted, known)}")
     return found
 
 

@@ -25,7 +25,7 @@ from trackbridge.comparison.verdict import PairVerdict
 from trackbridge.errors import MissingDependencyError, MisuseError
 from trackbridge.store.records import RunRecord
 
-_ENDED = {"failed": "failed", "killed": "killed", "lost": "lost", "running": "still running"}
+_ENDED = {"failed": "ended by an error", "killed": "killed", "lost": "lost", "running": "still running"}
 
 
 @dataclass(frozen=True, slots=True)
