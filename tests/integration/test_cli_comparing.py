@@ -63,6 +63,45 @@ def test_diff_as_json_and_markdown(root: Path, capsys: Capture) -> None:
     assert "| script.lr | 1e-05 | 2e-05 |" in markdown
 
 
+def test_diff_says_where_curves_part_and_what_could_have_caused_it(root: Path, capsys: Capture) -> None:
+    record_study(root)
+    pair = ("lr1e-05-s0", "lr2e-05-s1")
+    told = "lr1e-05-s0 and lr2e-05-s1 first differ at step 10, in eval/mcc"
+
+    table, markdown = call(capsys, "diff", *pair).out, call(capsys, "diff", *pair, "--format", "md").out
+    (found,) = json.loads(call(capsys, "diff", *pair, "--format", "json").out)["divergences"]
+
+    assert told in table
+    assert told in markdown
+    assert (found["step"], found["is_identical"]) == (10, False)
+    assert [one["key"] for one in found["causes"]] == ["seeds.dropout", "script.lr"]
+    assert "cannot be told apart, since they vary together here: script.lr = seeds.dropout" in table
+
+
+def test_diff_of_the_same_training_twice_says_identical(root: Path, capsys: Capture) -> None:
+    record(root, "a")
+    record(root, "b")
+
+    assert "a and b are identical, bit for bit" in call(capsys, "diff", "a", "b").out
+
+
+def test_data_that_differ_are_the_first_thing_said_by_every_face(root: Path, capsys: Capture, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.tsv").write_text(name)
+        with tb.start_run("cola", name=name, root=root, data={"eval": tmp_path / f"{name}.tsv"}) as run:
+            run.log({"eval/mcc": 0.5}, step=1)
+    told = "the data differ: 'eval' has 2 contents"
+
+    for command in ("diff", "compare"):
+        assert call(capsys, command, "a", "b").out.partition("!")[2].startswith(f" {told}")
+        assert f"- **{told[:15]}" in call(capsys, command, "a", "b", "--format", "md").out
+        notes = json.loads(call(capsys, command, "a", "b", "--format", "json").out)["notes"]
+        assert notes[0]["text"].startswith(told)
+    call(capsys, "compare", "a", "b", "--html", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.index("the data differ") < page.index("<table")
+
+
 def test_diff_of_one_run_is_misuse(root: Path, capsys: Capture) -> None:
     record(root, "a")
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trackbridge.comparison.canonical import MISSING
+from trackbridge.comparison.code import CodeDifference
 from trackbridge.comparison.diff import RunDiff
 from trackbridge.comparison.difference import Difference
 from trackbridge.comparison.divergence import Divergence
@@ -86,6 +87,11 @@ def divergence_json(found: Divergence) -> dict[str, Any]:
         "causes": [{"section": one.section, "key": one.key} for one in found.causes],
         "sentence": found.sentence,
     }
+
+
+def code_json(found: CodeDifference) -> dict[str, Any]:
+    """The difference between the code of two runs as JSON data, with the unified diff as text."""
+    return {**dataclasses.asdict(found), "sentence": found.sentence}
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from trackbridge.comparison.code import CodeDifference
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import RunDiff
 from trackbridge.comparison.difference import Difference
@@ -22,7 +23,7 @@ from trackbridge.report.tables import (
     subtitle_text,
     title_text,
 )
-from trackbridge.report.text import printable
+from trackbridge.report.text import printable, printable_lines
 
 # "@" is among them since a run named after a person must not call that person to the pull request.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&@])")
@@ -42,6 +43,16 @@ def diff_markdown(diff: RunDiff, shown: Sequence[Difference], divergences: Seque
     tables = [table_markdown(table) for table in diff_tables(diff, shown)] or ["No difference."]
     sentences = [*alias_sentences(diff), *(found.sentence for found in divergences)]
     return "\n\n".join(filter(None, [_notes(diff.notes), *tables, *map(escaped, sentences)])) + "\n"
+
+
+def code_markdown(found: CodeDifference) -> str:
+    """The difference between the code of two runs: what was compared, then the unified diff, with a final newline."""
+    parts = [f"#### {escaped(found.sentence)}", "\n".join(f"- {escaped(remark)}" for remark in found.remarks)]
+    if found.changes:
+        # Markdown in the code itself must not end the block.
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", found.changes)), default=0))
+        parts.append("\n".join([f"{fence}diff", *printable_lines(found.changes.rstrip("\n")), fence]))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def table_markdown(table: Table) -> str:
