@@ -92,6 +92,16 @@ def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
     assert not top & HEAVY or part(path) in MAY_IMPORT_HEAVY_AT_TOP
 
 
+def test_pytest_is_imported_only_by_what_is_for_tests() -> None:
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        if "pytest" in set(imported(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+
+    assert {path for path in users if not path.startswith("testing/")} == {"integrations/pytest_plugin.py"}
+
+
 def test_the_relay_and_the_command_line_know_no_adapter_by_name() -> None:
     used = {
         name
