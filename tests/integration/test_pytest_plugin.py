@@ -127,6 +127,20 @@ def test_an_interrupted_test_leaves_a_killed_run(pytester: pytest.Pytester) -> N
     assert (run.status, run.sessions[-1].error) == ("killed", "pytest was interrupted before the test ended")
 
 
+def test_a_script_may_import_trackbridge_before_it_starts_pytest(pytester: pytest.Pytester) -> None:
+    # What an installation from a wheel has, and one in place has not: a list of files, which pytest would rewrite.
+    installed = pytester.mkdir("installed-1.0.dist-info")
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1.0\n", encoding="utf-8")
+    (installed / "entry_points.txt").write_text("[pytest11]\ninstalled = colorsys\n", encoding="utf-8")
+    (installed / "RECORD").write_text("trackbridge/__init__.py,,\n", encoding="utf-8")
+    pytester.makepyfile(test_it="def test_it():\n    pass")
+    script = pytester.makepyfile(script="import trackbridge, pytest; pytest.main(['-W', 'error', 'test_it.py'])")
+
+    done = pytester.runpython(script)
+
+    done.stdout.fnmatch_lines(["plugins:*installed-1.0*", "*1 passed*"])
+
+
 def test_whoever_does_not_ask_pays_for_three_empty_modules(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import sys
