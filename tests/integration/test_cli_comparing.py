@@ -97,7 +97,7 @@ def test_data_that_differ_are_the_first_thing_said_by_every_face(root: Path, cap
         assert f"- **{told[:15]}" in call(capsys, command, "a", "b", "--format", "md").out
         notes = json.loads(call(capsys, command, "a", "b", "--format", "json").out)["notes"]
         assert notes[0]["text"].startswith(told)
-    call(capsys, "compare", "a", "b", "--html", tmp_path / "report.html")
+    call(capsys, "report", "a", "b", "-o", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.index("the data differ") < page.index("<table")
 
@@ -177,7 +177,7 @@ def test_html_report_of_hostile_runs(root: Path, capsys: Capture, tmp_path: Path
             run.log({"eval/<i>": 0.5}, step=1)
             run.log({"eval/<i>": 0.6}, step=2)
 
-    done = call(capsys, "compare", "-p", "cola", "--html", tmp_path / "report.html")
+    done = call(capsys, "report", "-p", "cola", "-o", tmp_path / "report.html")
 
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert done.code == 0
@@ -190,21 +190,19 @@ def test_html_report_of_hostile_runs(root: Path, capsys: Capture, tmp_path: Path
 def test_the_report_draws_scores_against_a_key(root: Path, capsys: Capture, tmp_path: Path) -> None:
     record_study(root)
 
-    done = call(capsys, "compare", "-g", "study", "--html", tmp_path / "report.html", "--against", "script.lr")
+    done = call(capsys, "report", "-g", "study", "-o", tmp_path / "report.html", "--against", "script.lr")
 
     assert done.code == 0
     assert "Scores against script.lr" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_scores_against_a_key_need_a_report_and_a_key_that_is_there(
-    root: Path, capsys: Capture, tmp_path: Path
-) -> None:
+def test_scores_against_a_key_need_a_key_that_is_there(root: Path, capsys: Capture, tmp_path: Path) -> None:
     record_study(root)
-    report = ("--html", tmp_path / "report.html")
 
-    assert "give --html FILE too" in call(capsys, "compare", "-g", "study", "--against", "script.lr").err
-    missing = call(capsys, "compare", "-g", "study", *report, "--against", "script.l")
-    assert "none of the runs has a config key 'script.l'" in missing.err
+    done = call(capsys, "report", "-g", "study", "-o", tmp_path / "report.html", "--against", "script.l")
+
+    assert done.code == 3
+    assert "none of the runs has a config key 'script.l'" in done.err
     assert not (tmp_path / "report.html").exists()
 
 
@@ -233,7 +231,8 @@ def test_records_of_the_store_compare_like_those_of_the_command(root: Path, caps
         (["compare", "-g", "study", "--at", "latest"], 2, "did you mean 'last'"),
         (["compare", "-g", "study", "-m", "eval/mc"], 3, "did you mean 'eval/mcc'"),
         (["compare", "-g", "study", "--format", "xml"], 2, "no format 'xml'"),
-        (["compare", "-g", "study", "--html", "no/such/folder/x.html"], 2, "cannot write"),
+        (["compare", "-g", "study", "--curve", "eval/mc"], 3, "did you mean 'eval/mcc'"),
+        (["report", "-g", "study", "-o", "no/such/folder/x.html"], 2, "cannot write"),
         (["diff", "lr1e-05-s0", "lr1e-05-s0"], 2, "needs two runs"),
         (["diff"], 2, "Missing argument"),
         (["compair"], 2, "No such command"),

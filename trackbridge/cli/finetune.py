@@ -101,8 +101,8 @@ def _run(plan: Plan, run_study: Callable[..., list[Outcome]], root: Path | None,
 
 def _compare(outcomes: Sequence[Outcome], console: Console, root: Path | None, html: Path | None) -> None:
     """The comparison by the score the runs are judged by: any other one's best step is not the run's."""
-    from trackbridge.cli.comparing import write_page
-    from trackbridge.cli.render import print_comparison
+    from trackbridge.cli.comparison import print_comparison
+    from trackbridge.cli.report import write_page
     from trackbridge.comparison.comparison import compare
 
     judged = [outcome for outcome in outcomes if outcome.judged_by]

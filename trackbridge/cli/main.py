@@ -14,7 +14,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from trackbridge import __version__
-from trackbridge.cli import checking, comparing, delivering, finetune, following, gate, importing, listing, removing
+from trackbridge.cli import (
+    checking,
+    comparing,
+    delivering,
+    findings,
+    finetune,
+    following,
+    gate,
+    importance,
+    importing,
+    listing,
+    removing,
+    report,
+    seeds,
+)
 from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, READER_GONE, exit_code
 from trackbridge.errors import TrackbridgeError
 
@@ -36,6 +50,10 @@ app.command("show", rich_help_panel="Look")(listing.show)
 app.command("tail", rich_help_panel="Look")(following.tail)
 app.command("diff", rich_help_panel="Compare")(comparing.diff)
 app.command("compare", rich_help_panel="Compare")(comparing.compare)
+app.command("findings", rich_help_panel="Compare")(findings.findings)
+app.command("importance", rich_help_panel="Compare")(importance.importance)
+app.command("seeds", rich_help_panel="Compare")(seeds.seeds)
+app.command("report", rich_help_panel="Compare")(report.report)
 app.command("check", rich_help_panel="Compare")(gate.check)
 app.command("sync", rich_help_panel="Deliver")(delivering.sync)
 app.command("status", rich_help_panel="Deliver")(delivering.status)

@@ -47,9 +47,9 @@ def replicates_table(comparison: Comparison, metric: str) -> Table:
         Column("group", importance="essential"),
         Column("scores", "right"),
         Column("95 % interval of the mean", "right", "essential"),
-        Column("interquartile mean", "right", "useful"),
-        Column("learned nothing", "right", "useful"),
-        Column("luck of the best run", "right", "extra"),
+        Column("interquartile mean", "right"),
+        Column("learned nothing", "right"),
+        Column("luck of the best run", "right"),
     )
     rows = tuple(
         (Cell(score.label, style=index), Cell(str(score.scores.n)), *_statistics_cells(score, score.statistics))
@@ -57,8 +57,8 @@ def replicates_table(comparison: Comparison, metric: str) -> Table:
         if score.statistics is not None and score.n_runs > 1
     )
     caption = (
-        "t interval; interquartile mean from 8 scores on; rate of runs that learned nothing with its Wilson interval;"
-        " how far the best of so many runs is above their mean by luck alone"
+        "t interval; interquartile mean from 8 scores on; learned nothing: with the Wilson interval of the rate;"
+        " luck: how far the best of so many runs lies from their mean by chance alone"
     )
     return Table(f"What the replicates tell of {metric}", columns, rows, caption)
 

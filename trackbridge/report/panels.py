@@ -12,6 +12,7 @@ from trackbridge.report.curves import metric_chart
 from trackbridge.report.groups import group_strip, replicates_table
 from trackbridge.report.html import folded_html, list_html, section_html
 from trackbridge.report.importance import importance_table, parameter_pictures
+from trackbridge.report.lineage import lineage_section
 from trackbridge.report.markup import element, text
 from trackbridge.report.palette import colour_class
 from trackbridge.report.scale import LinearScale, ScaleKind, suitable_scale
@@ -23,7 +24,6 @@ from trackbridge.report.tables import (
     circumstances_table,
     group_text,
     groups_table,
-    lineage_table,
     runs_table,
     settings_table,
 )
@@ -34,6 +34,7 @@ MAX_TABLE_METRICS = 6
 MAX_CHARTS = 6
 MAX_CARDS = 6
 MAX_FINDINGS = 20
+MAX_SENTENCES = 3
 MAX_PARAMETER_PICTURES = 6
 MAX_ROWS_OF_DOTS = 20
 # All charts of a page share these, so that a page of many long runs still fits in a mail.
@@ -47,10 +48,12 @@ def shown_metrics(comparison: Comparison) -> list[str]:
 
 
 def answer_panel(comparison: Comparison) -> str:
-    """What the reader came for: the scores in short, the verdicts by the leading metric, and what to know first."""
+    """What the reader came for: scores in short, what could overturn them, and the verdicts by the leading metric."""
     verdicts = [(TONES[one.verdict], one.sentence) for one in leading_verdicts(comparison)]
-    notes = [(note.level, note.text) for note in comparison.notes]
-    return _cards(comparison) + list_html(verdicts, "verdicts") + list_html(notes, "notes")
+    warnings = [(note.level, note.text) for note in comparison.notes if note.level == "warning"]
+    remarks = [(note.level, note.text) for note in comparison.notes if note.level != "warning"]
+    told = list_html(verdicts[:MAX_SENTENCES], "verdicts") + _more_verdicts(verdicts[MAX_SENTENCES:])
+    return _cards(comparison) + list_html(warnings, "notes") + told + list_html(remarks, "notes")
 
 
 def findings_panel(findings: Sequence[Finding]) -> str:
@@ -148,7 +151,14 @@ def seeds_panel(comparison: Comparison) -> str:
 def runs_panel(comparison: Comparison) -> str:
     """The runs one by one, and what they build on."""
     metrics = shown_metrics(comparison)
-    return section_html(runs_table(comparison, metrics)) + section_html(lineage_table(comparison.lineage))
+    return section_html(runs_table(comparison, metrics)) + lineage_section(comparison)
+
+
+def _more_verdicts(verdicts: Sequence[tuple[str, str]]) -> str:
+    if not verdicts:
+        return ""
+    summary = element("summary", text(f"{counted(len(verdicts), 'more verdict')}, in sentences; the table has all"))
+    return element("details", summary, list_html(verdicts, "verdicts"), class_="more")
 
 
 def _cards(comparison: Comparison) -> str:
