@@ -26,6 +26,7 @@ from trackbridge.comparison.groups import ReplicateGroup, groups_by, replicate_g
 from trackbridge.comparison.importance import Importance, parameter_importance
 from trackbridge.comparison.judging import Pair, with_statistics, with_verdicts
 from trackbridge.comparison.lineage import Descent, lineage_of
+from trackbridge.comparison.lineage_graph import LineageGraph, lineage_graph
 from trackbridge.comparison.metrics import chosen_metrics
 from trackbridge.comparison.note import Note
 from trackbridge.comparison.notes import notes_on
@@ -98,6 +99,11 @@ class Comparison:
             return None
         scores, durations_s = zip(*scored, strict=True)
         return expected_best(scores, lower_is_better=compared.lower_is_better, durations_s=durations_s)
+
+    @property
+    def lineage_graph(self) -> LineageGraph:
+        """What the runs build on and where they were resumed, as nodes and links; empty where there is none of it."""
+        return lineage_graph(self.runs, self.names, self.lineage)
 
     def divergence(self, one: str, other: str) -> Divergence:
         """The first step at which two runs differ in any bit, and what could have caused it. Reads both runs' curves.
