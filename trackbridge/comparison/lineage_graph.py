@@ -55,8 +55,8 @@ def lineage_graph(runs: Sequence[RunRecord], names: Sequence[str], lineage: Sequ
     name_of = {one.builds_on_id: one.builds_on for one in lineage} | {one.run_id: one.run for one in lineage}
     name_of |= {run.run_id: name for run, name in zip(runs, names, strict=True)}
     members: dict[Hashable, list[str]] = {}
-    for run_id in (*resumed, *(run_id for run_id in name_of if run_id not in resumed)):
-        members.setdefault(_mark(run_id, lineage, resumed), []).append(run_id)
+    for run_id, mark in _marks(lineage, resumed).items():
+        members.setdefault(mark, []).append(run_id)
     node_of = {run_id: index for index, ids in enumerate(members.values()) for run_id in ids}
     # Runs of one node have equal links: what is told once is told of all.
     links = {(node_of[one.builds_on_id], node_of[one.run_id], one.role): one for one in lineage}
@@ -74,18 +74,26 @@ def _resumed_from(run: RunRecord) -> tuple[int, ...]:
     return tuple(session.from_step for session in run.sessions[1:] if session.from_step is not None)
 
 
-def _mark(run_id: str, lineage: Sequence[Descent], resumed: Mapping[str, tuple[int, ...]]) -> Hashable:
-    """What runs of one node share; a run that others build on is a node of its own."""
-    if run_id not in resumed or any(one.builds_on_id == run_id for one in lineage):
-        return run_id
-    built_on = {(one.builds_on_id, one.role, one.step, one.sha256) for one in lineage if one.run_id == run_id}
-    return frozenset(built_on), resumed[run_id]
+def _marks(lineage: Sequence[Descent], resumed: Mapping[str, tuple[int, ...]]) -> dict[str, Hashable]:
+    """By run id, what runs of one node share; a run that others build on is a node of its own."""
+    built_on: dict[str, set[Hashable]] = {}
+    for one in lineage:
+        built_on.setdefault(one.run_id, set()).add((one.builds_on_id, one.role, one.step, one.sha256))
+    marks: dict[str, Hashable] = {
+        run_id: (frozenset(built_on.get(run_id, ())), steps) for run_id, steps in resumed.items()
+    }
+    for one in lineage:
+        marks[one.builds_on_id] = one.builds_on_id
+    return marks
 
 
 def _generations(n_nodes: int, links: Sequence[tuple[int, int]]) -> list[int]:
     generations = [0] * n_nodes
     # As many rounds as there are nodes at most: a journal may claim that two runs build on each other.
     for _ in range(n_nodes):
+        before = list(generations)
         for parent, child in links:
             generations[parent] = min(n_nodes - 1, max(generations[parent], generations[child] + 1))
+        if generations == before:
+            break
     return generations
