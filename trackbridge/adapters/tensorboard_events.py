@@ -44,9 +44,10 @@ def scalar(tag: str, value: float) -> bytes:
     return head + _float32(value) + between + struct.pack("<d", value)
 
 
-def text(tag: str, content: str) -> bytes:
-    """A text, which TensorBoard shows as Markdown."""
-    return _value(tag, "text", _TENSOR, _tensor(_DT_STRING, (), _field(8, content.encode())))
+def text(tag: str, content: str, *, description: str = "") -> bytes:
+    """A text, which TensorBoard shows as Markdown; the description stands in the file only."""
+    tensor = _tensor(_DT_STRING, (), _field(8, content.encode()))
+    return _value(tag, "text", _TENSOR, tensor, description=description)
 
 
 def image(tag: str, width: int, height: int, content: bytes) -> bytes:
@@ -109,12 +110,10 @@ def _event(time_s: float, step: int) -> bytes:
     return _double(1, time_s) + _number(2, step)
 
 
-def _value(tag: str, plugin: str, data_class: int, tensor: bytes, content: bytes = b"") -> bytes:
-    return _field(1, tag.encode()) + _metadata(plugin, data_class, content) + _field(8, tensor)
-
-
-def _metadata(plugin: str, data_class: int, content: bytes) -> bytes:
-    return _field(9, _field(1, _field(1, plugin.encode()) + _field(2, content)) + _number(4, data_class))
+def _value(tag: str, plugin: str, data_class: int, tensor: bytes, content: bytes = b"", description: str = "") -> bytes:
+    told = _field(3, description.encode()) if description else b""
+    metadata = _field(1, _field(1, plugin.encode()) + _field(2, content)) + told + _number(4, data_class)
+    return _field(1, tag.encode()) + _field(9, metadata) + _field(8, tensor)
 
 
 @cache

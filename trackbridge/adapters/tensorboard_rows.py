@@ -96,7 +96,7 @@ def _remark(event: AnyEvent, name: str, content: str) -> bytes:
 
 def as_code(content: str) -> str:
     """The text as Markdown that is shown letter by letter."""
-    return "\n".join(f"    {line}" for line in content.splitlines())
+    return "\n".join(f"    {line}" for line in content.split("\n"))
 
 
 def _media_value(event: MediaLogged, content: bytes, suffix: str) -> bytes:
@@ -111,7 +111,8 @@ def _media_value(event: MediaLogged, content: bytes, suffix: str) -> bytes:
         histogram = json.loads(content)
         return events.histogram(event.name, histogram["edges"], histogram["counts"])
     if event.media == "table":
-        return events.text(event.name, _markdown_table(*read_table(content)))
+        # The Markdown is for people: it does not tell the number 1 from the text "1".
+        return events.text(event.name, _markdown_table(*read_table(content)), description=content.decode("utf-8"))
     raise ValueError(f"TensorBoard shows no {event.media} figures")
 
 

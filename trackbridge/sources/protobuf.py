@@ -49,7 +49,7 @@ def as_bytes(value: Wire) -> bytes:
         ValueError: it is a varint.
     """
     if isinstance(value, int):
-        raise ValueError(f"the number {value} where bytes belong")
+        raise ValueError(f"the number {value} where bytes belong")  # noqa: TRY004 - the file is wrong, not the caller
     return value
 
 
@@ -60,7 +60,7 @@ def as_int(value: Wire) -> int:
         ValueError: it is none.
     """
     if isinstance(value, bytes):
-        raise ValueError(f"{len(value)} bytes where a number belongs")
+        raise ValueError(f"{len(value)} bytes where a number belongs")  # noqa: TRY004 - the file is wrong, not the caller
     return value - (1 << 64) if value >> 63 else value
 
 
