@@ -23,6 +23,7 @@ import numpy as np
 
 from trackbridge.comparison.align import group_curve
 from trackbridge.comparison.comparison import Comparison, compare
+from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.scores import MetricComparison
 from trackbridge.comparison.sweep import Sweep, SweepLine, SweepPoint
 from trackbridge.report.chart import Band, Chart, Line, draw_chart
@@ -80,6 +81,7 @@ def main() -> None:
         for verdict in compared[family.title].verdicts:
             print(f"- {verdict.sentence}")
         print()
+    print(f"## averaging, at the last update\n\n{averaging_table(compared['techniques'])}\n")
     print(f"## folds\n\n{folds_table(store.runs(group='folds'))}")
     if given.pictures:
         draw(compared, given.pictures)
@@ -156,9 +158,26 @@ def signed(value: float) -> str:
     return ("+" if value >= 0 else "") + short(value)
 
 
+def averaging_table(comparison: Comparison) -> str:
+    """The trained and the averaged weights of the same runs, as the last evaluation scored both: mean ± sd."""
+    metrics = [name for metric in COLA for name in (metric.replace("eval_", "eval_plain_"), metric)]
+    rows = []
+    for group in averaged_groups(comparison):
+        lasts = np.array([[float(run.series(metric).values[-1]) for run in group.runs] for metric in metrics])
+        rows.append([group.label, *(f"{short(last.mean())} ± {short(last.std(ddof=1))}" for last in lasts)])
+    return markdown(["variant", *metrics], rows)
+
+
+def averaged_groups(comparison: Comparison) -> list[ReplicateGroup]:
+    """The groups whose runs average their weights: these score both models."""
+    plain = COLA[0].replace("eval_", "eval_plain_")
+    return [group for group in comparison.groups if plain in group.runs[0].metrics]
+
+
 def folds_table(folds: Sequence[RunRecord]) -> str:
     """Each fold with its scores, at the update that was best on the fold, and their mean and sd."""
     names = ["fold", "in_domain", "out_of_domain"]
+    folds = sorted(folds, key=lambda run: run.name)
     scores = np.array([[float(run.summary[f"best/eval_{name}/mcc"]) for name in names] for run in folds])
     rows = [[run.name, *map(short, row)] for run, row in zip(folds, scores.tolist(), strict=True)]
     ends = zip(scores.mean(axis=0).tolist(), scores.std(axis=0, ddof=1).tolist(), strict=True)
@@ -185,10 +204,8 @@ def averaging_chart(comparison: Comparison) -> Chart:
     """The trained and the averaged model of the same runs, for SWA and EMA: means over seeds, and each run."""
     metric, beside = COLA[0], COLA[0].replace("eval_", "eval_plain_")
     shown = [
-        (f"{short_name}: {what}", group.runs, name)
-        for short_name in ("SWA", "EMA")
-        for group in comparison.groups
-        if group.label.startswith(short_name)
+        (f"{group.label[:3]}: {what}", group.runs, name)
+        for group in averaged_groups(comparison)
         for what, name in (("trained weights", beside), ("averaged weights", metric))
     ]
     return curves(metric, shown)
