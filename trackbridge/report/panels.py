@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from trackbridge.comparison.comparison import Comparison
-from trackbridge.comparison.finding import Finding
 from trackbridge.comparison.sweep import sweep
 from trackbridge.report.chart import NARROW, WIDE, Chart, Size, draw_chart
 from trackbridge.report.curves import metric_chart
@@ -33,8 +32,8 @@ from trackbridge.report.verdicts import TONES, leading_verdicts, verdicts_table
 MAX_TABLE_METRICS = 6
 MAX_CHARTS = 6
 MAX_CARDS = 6
-MAX_FINDINGS = 20
 MAX_SENTENCES = 3
+MAX_OPEN_NOTES = 6
 MAX_PARAMETER_PICTURES = 6
 MAX_ROWS_OF_DOTS = 20
 # All charts of a page share these, so that a page of many long runs still fits in a mail.
@@ -51,19 +50,16 @@ def answer_panel(comparison: Comparison) -> str:
     """What the reader came for: scores in short, what could overturn them, and the verdicts by the leading metric."""
     verdicts = [(TONES[one.verdict], one.sentence) for one in leading_verdicts(comparison)]
     warnings = [(note.level, note.text) for note in comparison.notes if note.level == "warning"]
+    told = list_html(verdicts, "verdicts", n_open=MAX_SENTENCES)
+    return _cards(comparison) + list_html(warnings, "notes", n_open=MAX_OPEN_NOTES) + told
+
+
+def findings_panel(comparison: Comparison, now_ns: int | None = None) -> str:
+    """What is wrong with the runs, the gravest first, and what else to know of them. For `now_ns` see `findings`."""
+    told = [(one.severity, one.sentence) for one in comparison.findings(now_ns)]
     remarks = [(note.level, note.text) for note in comparison.notes if note.level != "warning"]
-    told = list_html(verdicts[:MAX_SENTENCES], "verdicts") + _more_verdicts(verdicts[MAX_SENTENCES:])
-    return _cards(comparison) + list_html(warnings, "notes") + told + list_html(remarks, "notes")
-
-
-def findings_panel(findings: Sequence[Finding]) -> str:
-    """What is wrong with the runs, the gravest first; of many, the first ones and how many more there are."""
-    if not findings:
-        return ""
-    told = [(one.severity, one.sentence) for one in findings[:MAX_FINDINGS]]
-    more = len(findings) - MAX_FINDINGS
-    rest = element("p", text(f"and {more} more, in the findings of the JSON"), class_="muted") if more > 0 else ""
-    return element("section", element("h2", "Findings"), list_html(told, "notes"), rest)
+    lists = list_html(told, "notes", n_open=MAX_OPEN_NOTES) + list_html(remarks, "notes", n_open=MAX_OPEN_NOTES)
+    return element("section", element("h2", "Findings"), lists) if lists else ""
 
 
 def scores_panel(comparison: Comparison) -> str:
@@ -131,9 +127,8 @@ def importance_panel(comparison: Comparison) -> str:
         return element("section", element("h2", "Parameters"), reason)
     pictures = parameter_pictures(importance, name, limit=MAX_PARAMETER_PICTURES, css="")
     grid = element("div", *(element("figure", one) for one in pictures), class_="pair")
-    sentences = list_html(
-        [("info", one.sentence) for one in importance.parameters if one.evidence == "associated"], "notes"
-    )
+    associated = [("info", one.sentence) for one in importance.parameters if one.evidence == "associated"]
+    sentences = list_html(associated, "notes", n_open=MAX_OPEN_NOTES)
     return section_html(importance_table(importance)) + sentences + grid
 
 
@@ -142,23 +137,17 @@ def seeds_panel(comparison: Comparison) -> str:
     if not comparison.metrics:
         return ""
     table = seeds_table(comparison)
-    reasons = list_html([("info", one) for one in seed_reasons(comparison)], "notes") if table.rows else ""
+    reasons = [("info", one) for one in seed_reasons(comparison)] if table.rows else []
     found = best_of_chart(comparison)
     figures = element("figure", *_in_both_sizes(found[0], 1, x_scale=found[1])) if found else ""
-    return section_html(table) + reasons + section_html(best_of_table(comparison)) + figures
+    told = section_html(table) + list_html(reasons, "notes", n_open=MAX_OPEN_NOTES)
+    return told + section_html(best_of_table(comparison)) + figures
 
 
 def runs_panel(comparison: Comparison) -> str:
     """The runs one by one, and what they build on."""
     metrics = shown_metrics(comparison)
     return section_html(runs_table(comparison, metrics)) + lineage_section(comparison)
-
-
-def _more_verdicts(verdicts: Sequence[tuple[str, str]]) -> str:
-    if not verdicts:
-        return ""
-    summary = element("summary", text(f"{counted(len(verdicts), 'more verdict')}, in sentences; the table has all"))
-    return element("details", summary, list_html(verdicts, "verdicts"), class_="more")
 
 
 def _cards(comparison: Comparison) -> str:
