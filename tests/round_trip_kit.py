@@ -81,21 +81,25 @@ def told(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def curves(record: RunRecord, *, exact_ns: int = 1) -> dict[str, list[tuple[int, str, int, str]]]:
-    """Step, value, time and epoch of every point that counts; times as whole multiples of `exact_ns`."""
+def curves(record: RunRecord) -> dict[str, list[tuple[int, str, str]]]:
+    """Step, value and epoch of every point that counts."""
     return {
-        name: [
-            (step, repr(value), round(time / exact_ns), repr(epoch))
-            for step, value, time, epoch in zip(*series_columns(record, name), strict=True)
-        ]
+        name: [(step, repr(value), repr(epoch)) for step, value, epoch in zip(*columns(record, name)[:3], strict=True)]
         for name in record.metrics
     }
 
 
-def series_columns(record: RunRecord, name: str) -> list[list[Any]]:
-    """Steps, values, times and epochs of a series."""
+def columns(record: RunRecord, name: str) -> list[list[Any]]:
+    """Steps, values, epochs and times of a series."""
     series = record.series(name)
-    return [column.tolist() for column in (series.steps, series.values, series.times_ns, series.epochs)]
+    return [column.tolist() for column in (series.steps, series.values, series.epochs, series.times_ns)]
+
+
+def assert_same_times(first: RunRecord, second: RunRecord, *, within_ns: int) -> None:
+    """Every point of the first has the time that it has in the second, as exact as the tracker keeps it."""
+    for name in first.metrics:
+        pairs = zip(columns(first, name)[3], columns(second, name)[3], strict=True)
+        assert all(abs(one - other) <= within_ns for one, other in pairs), name
 
 
 def media(record: RunRecord) -> dict[tuple[str, str, int], Any]:

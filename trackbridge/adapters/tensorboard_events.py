@@ -56,11 +56,11 @@ def image(tag: str, width: int, height: int, content: bytes) -> bytes:
     return _value(tag, "images", _BLOBS, _tensor(_DT_STRING, (3,), b"".join(_field(8, one) for one in strings)))
 
 
-def histogram(tag: str, edges: Sequence[float], counts: Sequence[int]) -> bytes:
-    """Counts between n + 1 edges."""
+def histogram(tag: str, edges: Sequence[float], counts: Sequence[int], *, description: str = "") -> bytes:
+    """Counts between n + 1 edges; the description stands in the file only."""
     bins = [number for bin_ in zip(edges, edges[1:], counts, strict=False) for number in bin_]
     packed = _field(4, struct.pack(f"<{len(bins)}d", *bins))
-    return _value(tag, "histograms", _TENSOR, _tensor(_DT_DOUBLE, (len(bins) // 3, 3), packed))
+    return _value(tag, "histograms", _TENSOR, _tensor(_DT_DOUBLE, (len(bins) // 3, 3), packed), description=description)
 
 
 def hyperparameters(values: Mapping[str, Hyperparameter], started_s: float) -> bytes:

@@ -109,7 +109,9 @@ def _media_value(event: MediaLogged, content: bytes, suffix: str) -> bytes:
         return events.text(event.name, content.decode("utf-8"))
     if event.media == "histogram":
         histogram = json.loads(content)
-        return events.histogram(event.name, histogram["edges"], histogram["counts"])
+        # TensorBoard has no place for the count of what is not finite.
+        described = content.decode("utf-8")
+        return events.histogram(event.name, histogram["edges"], histogram["counts"], description=described)
     if event.media == "table":
         # The Markdown is for people: it does not tell the number 1 from the text "1".
         return events.text(event.name, _markdown_table(*read_table(content)), description=content.decode("utf-8"))

@@ -27,6 +27,7 @@ from trackbridge.sources.tensorboard_values import (
     HPARAMS,
     Begin,
     facts_of,
+    histogram_media,
     nanoseconds,
     scalar_of,
     table_media,
@@ -141,7 +142,9 @@ def _logged(t: int, event: Event) -> Iterator[Fact]:
             continue
         caption = captions.get(f"{value.tag}/caption")
         if value.description:
-            yield table_media(t, value.tag, event.step, value.description.encode(), caption)
+            # The bytes of the journal itself, where TensorBoard's own form says less.
+            as_media = table_media if value.plugin == "text" else histogram_media
+            yield as_media(t, value.tag, event.step, value.description.encode(), caption)
             continue
         for fact in facts_of(t, event.step, value):
             yield replaced(fact, caption=caption) if isinstance(fact, SourceMedia) else fact

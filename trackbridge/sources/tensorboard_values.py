@@ -118,6 +118,11 @@ def table_media(t: int, name: str, step: int, content: bytes, caption: str | Non
     return SourceMedia(t, name, step, "table", "json", _held(f"{name}.json", content), caption)
 
 
+def histogram_media(t: int, name: str, step: int, content: bytes, caption: str | None = None) -> SourceMedia:
+    """A histogram at a step, its bytes those of the journal's format."""
+    return SourceMedia(t, name, step, "histogram", "json", _held(f"{name}.json", content), caption)
+
+
 def _texts(t: int, step: int, value: Value, tensor: Tensor) -> Iterator[Fact]:
     # The writer of torch and tensorboardX adds the suffix to the name that the user gave.
     name = value.tag.removesuffix("/text_summary")
@@ -198,8 +203,7 @@ def _others(t: int, event: Event) -> Iterator[Fact]:
 
 def _histogram(t: int, step: int, name: str, edges: Sequence[float], counts: Sequence[float]) -> SourceMedia:
     whole = [int(count) if count.is_integer() else count for count in counts]
-    content = json.dumps({"edges": list(edges), "counts": whole}).encode()
-    return SourceMedia(t, name, step, "histogram", "json", _held(f"{name}.json", content))
+    return histogram_media(t, name, step, json.dumps({"edges": list(edges), "counts": whole}).encode())
 
 
 def _picture(t: int, step: int, name: str, content: bytes) -> Fact:
