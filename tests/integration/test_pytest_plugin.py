@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-
-import pytest
+import subprocess
+import sys
+from pathlib import Path
 
 import trackbridge as tb
 from trackbridge.comparison.groups import replicate_groups
-
-pytest_plugins = ["pytester"]
 
 TESTS = """
 import os
@@ -51,24 +50,41 @@ def test_elsewhere(trackbridge_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 """
 
+UNUSED = """
+import sys
 
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What a pytest within a worker of pytest-xdist would take for its own.
-    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("TRACKBRIDGE_CAPTURE_ENVIRONMENT", "false")
-    # Plugins that these tests do not need, and that take longer to load than the tests take.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:anyio")
+def test_it():
+    ours = {name for name in sys.modules if name.partition(".")[0] == "trackbridge"}
+    assert ours == {"trackbridge", "trackbridge.integrations", "trackbridge.integrations.pytest_plugin"}
+    assert not {"numpy", "msgspec", "torch", "transformers", "typer", "rich"} & set(sys.modules)
+"""
 
 
-def test_a_run_ends_as_its_test_ends(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(TESTS)
+def run_pytest(folder: Path, tests: str, *arguments: str, **environment: str) -> str:
+    """What a pytest of its own says of these tests.
 
-    done = pytester.runpytest_subprocess("--trackbridge-root", "out", "--trackbridge-group", "pr-7")
+    Not pytest's own `pytester`: it forgets the modules that a test imports, and numpy can be imported only once.
+    """
+    (folder / "test_it.py").write_text(tests, encoding="utf-8")
+    return said([sys.executable, "-m", "pytest", *arguments], folder, **environment)
 
-    done.assert_outcomes(passed=8, failed=1, errors=1, skipped=1, xfailed=1)
-    runs = {run.name: run for run in tb.open_store(pytester.path / "out").runs()}
+
+def said(command: list[str], folder: Path, **environment: str) -> str:
+    # PYTEST_*: what a pytest within a worker of pytest-xdist would take for its own.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    # Plugins that these tests do not need take longer to load than the tests take.
+    own = {"TRACKBRIDGE_CAPTURE_ENVIRONMENT": "false", "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio"}
+    done = subprocess.run(
+        command, cwd=folder, env={**inherited, **own, **environment}, capture_output=True, text=True, encoding="utf-8"
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_run_ends_as_its_test_ends(tmp_path: Path) -> None:
+    told = run_pytest(tmp_path, TESTS, "--trackbridge-root", "out", "--trackbridge-group", "pr-7")
+
+    assert "1 failed, 8 passed, 1 skipped, 1 xfailed, 1 error in " in told
+    runs = {run.name: run for run in tb.open_store(tmp_path / "out").runs()}
     status = {name: run.status for name, run in runs.items() if not name.startswith("test_learns")}
     assert status == {
         "test_breaks": "failed",
@@ -87,70 +103,59 @@ def test_a_run_ends_as_its_test_ends(pytester: pytest.Pytester) -> None:
     assert errors["test_gives_up"] == "the test was skipped: too slow"
     assert errors["test_ends_its_run_itself"] == "diverged"
     assert {(run.project, run.group) for run in runs.values()} == {("pytest", "pr-7")}
-    done.stdout.fnmatch_lines(["trackbridge: 12 run(s) below *out"])
+    assert f"\ntrackbridge: 12 run(s) below {tmp_path / 'out'}\n" in told
 
 
-def test_seeds_of_one_test_are_replicates_and_workers_share_a_folder(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it=TESTS)
+def test_seeds_of_one_test_are_replicates_and_workers_share_a_folder(tmp_path: Path) -> None:
+    arguments = ("-n", "2", "-k", "learns", "--basetemp", "temporary", "--junitxml", "out.xml")
 
-    done = pytester.runpytest_subprocess("-n", "2", "-k", "learns", "--basetemp", "temporary", "--junitxml", "out.xml")
-
-    done.assert_outcomes(passed=4)
-    runs = tb.open_store(pytester.path / "temporary" / "trackbridge-runs").runs()
+    assert "4 passed in " in run_pytest(tmp_path, TESTS, *arguments)
+    runs = tb.open_store(tmp_path / "temporary" / "trackbridge-runs").runs()
     assert {run.status for run in runs} == {"finished"}
     assert {run.config["pytest"]["test"] for run in runs} == {"test_it.py::test_learns"}
     assert {group.label: len(group.runs) for group in replicate_groups(runs)} == {"lr=1e-05": 2, "lr=2e-05": 2}
-    report = (pytester.path / "out.xml").read_text(encoding="utf-8")
+    report = (tmp_path / "out.xml").read_text(encoding="utf-8")
     assert all(f'name="trackbridge_run" value="{run.path}"' in report for run in runs)
 
 
-def test_without_a_root_runs_are_in_pytests_folder_and_nowhere_else(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRACKBRIDGE_TO", "tensorboard")
-    monkeypatch.setenv("TRACKBRIDGE_ROOT", "real-runs")
-    pytester.makepyfile("def test_it(trackbridge_run):\n    assert trackbridge_run.companion is None")
+def test_without_a_root_runs_are_in_pytests_folder_and_nowhere_else(tmp_path: Path) -> None:
+    tests = "def test_it(trackbridge_run):\n    assert trackbridge_run.companion is None"
+    real = {"TRACKBRIDGE_TO": "tensorboard", "TRACKBRIDGE_ROOT": "real-runs"}
 
-    pytester.runpytest_subprocess("--basetemp", "temporary").assert_outcomes(passed=1)
+    assert "1 passed in " in run_pytest(tmp_path, tests, "--basetemp", "temporary", **real)
 
-    assert len(tb.open_store(pytester.path / "temporary" / "trackbridge-runs").runs()) == 1
-    assert not (pytester.path / "real-runs").exists()
+    assert len(tb.open_store(tmp_path / "temporary" / "trackbridge-runs").runs()) == 1
+    assert not (tmp_path / "real-runs").exists()
 
 
-def test_an_interrupted_test_leaves_a_killed_run(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_interrupts(trackbridge_run):\n    raise KeyboardInterrupt")
+def test_an_interrupted_test_leaves_a_killed_run(tmp_path: Path) -> None:
+    tests = "def test_interrupts(trackbridge_run):\n    raise KeyboardInterrupt"
 
-    done = pytester.runpytest_subprocess("--trackbridge-root", "out")
+    assert "no tests ran" in run_pytest(tmp_path, tests, "--trackbridge-root", "out")
 
-    (run,) = tb.open_store(pytester.path / "out").runs()
-    assert done.ret == pytest.ExitCode.INTERRUPTED
+    (run,) = tb.open_store(tmp_path / "out").runs()
     assert (run.status, run.sessions[-1].error) == ("killed", "pytest was interrupted before the test ended")
 
 
-def test_a_script_may_import_trackbridge_before_it_starts_pytest(pytester: pytest.Pytester) -> None:
+def test_a_script_may_import_trackbridge_before_it_starts_pytest(tmp_path: Path) -> None:
     # What an installation from a wheel has, and one in place has not: a list of files, which pytest would rewrite.
-    installed = pytester.mkdir("installed-1.0.dist-info")
+    installed = tmp_path / "installed-1.0.dist-info"
+    installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1.0\n", encoding="utf-8")
     (installed / "entry_points.txt").write_text("[pytest11]\ninstalled = colorsys\n", encoding="utf-8")
     (installed / "RECORD").write_text("trackbridge/__init__.py,,\n", encoding="utf-8")
-    pytester.makepyfile(test_it="def test_it():\n    pass")
-    script = pytester.makepyfile(script="import trackbridge, pytest; pytest.main(['-W', 'error', 'test_it.py'])")
+    (tmp_path / "test_it.py").write_text("def test_it():\n    pass", encoding="utf-8")
+    script = "import trackbridge, pytest; pytest.main(['-W', 'error', 'test_it.py'])"
 
-    done = pytester.runpython(script)
+    told = said([sys.executable, "-c", script], tmp_path)
 
-    done.stdout.fnmatch_lines(["plugins:*installed-1.0*", "*1 passed*"])
+    assert "installed-1.0" in told
+    assert "1 passed in " in told
 
 
-def test_whoever_does_not_ask_pays_for_three_empty_modules(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("""
-        import sys
-        def test_it():
-            ours = {name for name in sys.modules if name.partition(".")[0] == "trackbridge"}
-            assert ours == {"trackbridge", "trackbridge.integrations", "trackbridge.integrations.pytest_plugin"}
-            assert not {"numpy", "msgspec", "torch", "transformers", "typer", "rich"} & set(sys.modules)
-    """)
-    done = pytester.runpytest_subprocess("-p", "no:xdist")
+def test_whoever_does_not_ask_pays_for_three_empty_modules(tmp_path: Path) -> None:
+    told = run_pytest(tmp_path, UNUSED, "-p", "no:xdist")
 
-    done.assert_outcomes(passed=1)
-    done.stdout.no_fnmatch_line("trackbridge: *")
-    assert not list(pytester.path.rglob("trackbridge-runs"))
+    assert "1 passed in " in told
+    assert "trackbridge: " not in told
+    assert not list(tmp_path.rglob("trackbridge-runs"))

@@ -13,7 +13,7 @@ from trackbridge.report.decision import decision_markdown
 from trackbridge.report.junit import UndecidedAs, decision_junit
 
 HOSTILE = "\x00\x08\x1b[2J]]><script>alert(1)</script>&\"' \u202e\ufffe\ud800 | @someone"
-PASSED = Case("new", "runs", "pass", "3 of 3 runs of new have a score")
+PASSED = Case("new", "runs", "pass", "0 of 3 runs of new failed")
 FAILED = Case("new", "eval/mcc", "fail", "eval/mcc: new is worse")
 UNDECIDED = Case("other", "eval/mcc", "cannot tell", "eval/mcc: other may be worse, or not")
 

@@ -67,9 +67,12 @@ def check(
     """
     from trackbridge.comparison.gate import Gate
 
-    for wanted, known in ((output_format, FORMATS), (cannot_tell, tuple(UNDECIDED))):
+    for option, wanted, known in (
+        ("--format", output_format, FORMATS),
+        ("--cannot-tell", cannot_tell, tuple(UNDECIDED)),
+    ):
         if wanted not in known:
-            raise MisuseError(f"there is no {wanted!r} here{nearest(wanted, known)}")
+            raise MisuseError(f"{option} cannot be {wanted!r}{nearest(wanted, known)}")
     store = open_root(root)
     judged = chosen_runs(store, runs or [], project, group)
     # A run that is named is to be judged, even where its config is the baseline's.

@@ -71,7 +71,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     reports = (report for reports in terminalreporter.stats.values() for report in reports)
     told = (pair for report in reports for pair in getattr(report, "user_properties", ()))
     paths = {path for name, path in told if name == _PROPERTY}
-    if paths and terminalreporter.config.get_verbosity() >= 0:
+    if paths and terminalreporter.verbosity >= 0:
         roots = {str(Path(path).parent.parent) for path in paths}
         terminalreporter.write_line(f"trackbridge: {len(paths)} run(s) below {', '.join(sorted(roots))}")
 
@@ -107,7 +107,7 @@ def _end(run: Run, item: pytest.Item) -> None:
     ended_by = item.stash[_ended_by_key]
     if ended_by is None:
         run.finish()
-    elif ended_by.errisinstance(pytest.skip.Exception):
+    elif isinstance(ended_by.value, pytest.skip.Exception):
         run.finish("killed", error=f"the test was skipped: {ended_by.value}")
     else:
         run.end_by(ended_by.value)
