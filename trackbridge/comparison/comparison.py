@@ -7,7 +7,6 @@ It holds no text of its own beyond the notes and the verdicts' sentences, so eve
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +34,7 @@ from trackbridge.comparison.scores import MetricComparison, compare_metric
 from trackbridge.comparison.seed_variance import SeedVariance, seed_variance
 from trackbridge.comparison.statistics.intervals import is_usable
 from trackbridge.comparison.verdict import PairVerdict
+from trackbridge.display import notebook_html
 from trackbridge.errors import MissingDependencyError, MisuseError, NotFoundError, nearest
 from trackbridge.store.records import RunRecord
 
@@ -144,16 +144,8 @@ class Comparison:
         return verdict_rows(self.verdicts)
 
     def _repr_html_(self) -> str:
-        """A table of the groups with the verdicts and notes below, for a notebook."""
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("group", "runs", *self.metrics))
-        body = ""
-        for index, group in enumerate(self.groups):
-            cells = [group.label, str(len(group.runs))]
-            cells += [_cell(metric, index) for metric in self.metrics.values()]
-            body += "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-        told = [verdict.sentence for verdict in self.verdicts] + [note.text for note in self.notes]
-        items = "".join(f"<li>{html.escape(text)}</li>" for text in told)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{items}</ul>"
+        """The panels of the report, for a notebook."""
+        return notebook_html(self)
 
 
 def compare(
@@ -301,11 +293,3 @@ def _baselines(groups: Sequence[ReplicateGroup], reference_ids: set[str]) -> dic
         if index not in marked
     }
     return {index: baseline for index, baseline in found.items() if baseline is not None}
-
-
-def _cell(metric: MetricComparison, index: int) -> str:
-    group = metric.groups[index]
-    mean, interval = group.scores.mean, group.statistics.interval if group.statistics else None
-    if mean is None:
-        return "-"
-    return f"{mean:.4g}" + (f" [{interval.low:.4g}, {interval.high:.4g}]" if interval else "")

@@ -37,8 +37,8 @@ MAX_OPEN_NOTES = 6
 MAX_PARAMETER_PICTURES = 6
 MAX_ROWS_OF_DOTS = 20
 # All charts of a page share these, so that a page of many long runs still fits in a mail.
-MAX_POINTS_WIDE = 14_000
-MAX_POINTS_NARROW = 6_000
+MAX_POINTS = 20_000
+NARROW_SHARE = 0.3
 
 
 def shown_metrics(comparison: Comparison) -> list[str]:
@@ -87,11 +87,14 @@ def differences_panel(comparison: Comparison) -> str:
     return section_html(settings_table(comparison)) + section_html(circumstances_table(comparison))
 
 
-def curves_panel(comparison: Comparison) -> str:
-    """A chart of each metric that has curves: runs, means and bands."""
+def curves_panel(comparison: Comparison, *, limit: int = MAX_CHARTS, max_points: int = MAX_POINTS) -> str:
+    """A chart of each metric that has curves, the first `limit` of them: runs, means and bands.
+
+    `max_points` is how many points all charts together may have.
+    """
     metrics = shown_metrics(comparison)
-    drawn = [name for name in metrics if any(score.n > 1 for score in comparison.metrics[name].runs)][:MAX_CHARTS]
-    charts = [element("figure", *_curve_in_both_sizes(comparison, name, len(drawn))) for name in drawn]
+    drawn = [name for name in metrics if any(score.n > 1 for score in comparison.metrics[name].runs)][:limit]
+    charts = [element("figure", *_curve(comparison, name, max_points // len(drawn))) for name in drawn]
     if not charts:
         return ""
     words = "Bold: mean of a group, with a band of one standard deviation, as far as all its runs go."
@@ -109,7 +112,7 @@ def sweeps_panel(comparison: Comparison, key: str) -> str:
         MisuseError: it holds something other than numbers.
     """
     sweeps = [sweep(comparison, metric, key) for metric in shown_metrics(comparison)[:MAX_CHARTS]]
-    charts = [element("figure", *_in_both_sizes(sweep_chart(one), len(sweeps))) for one in sweeps]
+    charts = [element("figure", *_in_both_sizes(sweep_chart(one), MAX_POINTS)) for one in sweeps]
     words = f"A dot: one run, {AT_WORDS[comparison.at]}. The line: their means, with a band of one standard deviation."
     left_out = max((one.n_without for one in sweeps), default=0)
     words += f" {counted(left_out, 'run')} without that key or score not shown." if left_out else ""
@@ -139,7 +142,7 @@ def seeds_panel(comparison: Comparison) -> str:
     table = seeds_table(comparison)
     reasons = [("info", one) for one in seed_reasons(comparison)] if table.rows else []
     found = best_of_chart(comparison)
-    figures = element("figure", *_in_both_sizes(found[0], 1, x_scale=found[1])) if found else ""
+    figures = element("figure", *_in_both_sizes(found[0], MAX_POINTS, x_scale=found[1])) if found else ""
     told = section_html(table) + list_html(reasons, "notes", n_open=MAX_OPEN_NOTES)
     return told + section_html(best_of_table(comparison)) + figures
 
@@ -167,14 +170,14 @@ def _cards(comparison: Comparison) -> str:
     return element("div", *cards, class_="cards")
 
 
-def _curve_in_both_sizes(comparison: Comparison, metric: str, n_charts: int) -> Iterator[str]:
+def _curve(comparison: Comparison, metric: str, max_points: int) -> Iterator[str]:
     chart = metric_chart(comparison, metric)
-    yield from _in_both_sizes(chart, n_charts, y_scale=suitable_scale([line.values for line in chart.lines]))
+    yield from _in_both_sizes(chart, max_points, y_scale=suitable_scale([line.values for line in chart.lines]))
 
 
 def _in_both_sizes(
-    chart: Chart, n_charts: int, *, x_scale: ScaleKind = LinearScale, y_scale: ScaleKind = LinearScale
+    chart: Chart, max_points: int, *, x_scale: ScaleKind = LinearScale, y_scale: ScaleKind = LinearScale
 ) -> Iterator[str]:
-    for size, points, name in ((WIDE, MAX_POINTS_WIDE, "wide"), (NARROW, MAX_POINTS_NARROW, "narrow")):
-        fitted = Size(size.width, size.height, points // n_charts)
+    for size, share, name in ((WIDE, 1 - NARROW_SHARE, "wide"), (NARROW, NARROW_SHARE, "narrow")):
+        fitted = Size(size.width, size.height, round(share * max_points))
         yield element("div", draw_chart(chart, size=fitted, x_scale=x_scale, y_scale=y_scale, css=""), class_=name)
