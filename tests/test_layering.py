@@ -17,11 +17,12 @@ ALLOWED = {
     "errors": set(),
     "settings": {"errors"},
     "targets": {"errors"},
+    "display": set(),  # names of what lies above: who shows an object
     "events": {"errors", "events"},
     "journal": {"errors", "events", "journal"},
     "run": BASE | {"events", "journal", "run", "targets"},
-    "store": BASE | {"events", "journal", "store"},
-    "comparison": {"errors", "events", "store", "comparison"},
+    "store": BASE | {"display", "events", "journal", "store"},
+    "comparison": {"display", "errors", "events", "store", "comparison"},
     "adapters": BASE | {"events", "journal", "targets", "adapters"},
     "sources": BASE | {"events", "journal", "sources"},
     "relay": BASE | {"events", "journal", "store", "targets", "adapters", "relay"},
@@ -91,6 +92,16 @@ def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
     top = {name.partition(".")[0] for name in imported(at_top_level(ast.parse(path.read_text(encoding="utf-8"))))}
 
     assert not top & HEAVY or part(path) in MAY_IMPORT_HEAVY_AT_TOP
+
+
+def test_pytest_is_imported_only_by_what_is_for_tests() -> None:
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        if "pytest" in set(imported(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+
+    assert {path for path in users if not path.startswith("testing/")} == {"integrations/pytest_plugin.py"}
 
 
 def test_the_relay_and_the_command_line_know_no_adapter_by_name() -> None:

@@ -4,6 +4,8 @@ Backend-neutral experiment tracking for people who fine-tune transformers.
 Every fact about a run is an event in a crash-safe journal in your own files; trackers, comparisons, reports and
 the web page all read journals. Names are loaded when they are first used, so that `import trackbridge` costs
 next to nothing.
+
+PYTEST_DONT_REWRITE: a script may import this before it starts pytest, which would warn that it came too late.
 """
 
 from __future__ import annotations

@@ -107,6 +107,16 @@ def relay_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_RELAYS}
 
 
+def git_environment(**variables: str) -> dict[str, str]:
+    """The environment for git: these variables of its own, and none that lead it to another repository or program."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+    }
+    return {**inherited, "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", **variables}
+
+
 def variables_named(is_meant: Callable[[str], bool]) -> list[str]:
     """What the environment variables with such names hold; not those that hold the path of a file or folder."""
     # PWD, GOOGLE_APPLICATION_CREDENTIALS: whoever hides credentials must not hide every path below these.

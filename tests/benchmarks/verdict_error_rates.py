@@ -82,7 +82,7 @@ def judged(generator: np.random.Generator, kind: str, layout: str, n: int, effec
     """Two settings of n runs whose means are `effect` apart, judged."""
     one, other = scores(generator, kind, layout, n, effect)
     first_seed = 0 if layout == "same seeds" else n
-    metric = compare([*_runs("other", other, 0), *_runs("one", one, first_seed)]).metrics["eval/mcc"]
+    metric = compare([*runs_of("other", other, 0), *runs_of("one", one, first_seed)]).metrics["eval/mcc"]
     verdict, statistics = metric.verdicts[0], metric.groups[1].statistics
     mean_interval = statistics.interval if statistics else None
     failing = DEGENERATE_RATE if kind == "degenerate" else 0.0
@@ -137,7 +137,8 @@ def family_error_rate(draws: int, n_settings: int = 4, n: int = 5, seed: int = 0
     return wrong / draws
 
 
-def _runs(setting: str, values: Sequence[float] | NDArray[np.float64], first_seed: int) -> list[RunRecord]:
+def runs_of(setting: str, values: Sequence[float] | NDArray[np.float64], first_seed: int) -> list[RunRecord]:
+    """Runs of one setting with these scores, and seeds from this one on."""
     return [
         build_run(
             f"{setting}-{seed}",

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tests.browser import page_kit as kit
 import pytest
-from tests.web_kit import serving
 
+from tests.browser import page_kit as kit
+from tests.web_kit import serving
 from trackbridge.web.guard import Access
 
 if TYPE_CHECKING:

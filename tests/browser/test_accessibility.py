@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.browser import page_kit as kit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser import page_kit as kit
 from trackbridge.web.guard import Access
 
 LOOKS: dict[str, dict[str, Any]] = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser import page_kit as kit
 from trackbridge.web.guard import Access
 
 FOUR = "/?where=re2 and lr = 2e-5&metrics=train/loss"

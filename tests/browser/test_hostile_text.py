@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Page, expect
-from tests.web_kit import serving
 
+from tests.browser import page_kit as kit
+from tests.web_kit import serving
 from trackbridge.web.guard import Access
 
 PANELS = ("Curves", "Comparison", "Differences", "Seeds", "Parameters", "Parallel coordinates", "Scatter")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Page, expect
-from tests.web_kit import serving
 
 import trackbridge as tb
+from tests.browser import page_kit as kit
+from tests.web_kit import serving
 
 
 def scores(page: Page) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.browser import page_kit as kit
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser import page_kit as kit
 from trackbridge.web.guard import Access
 
 

@@ -63,6 +63,45 @@ def test_diff_as_json_and_markdown(root: Path, capsys: Capture) -> None:
     assert "| script.lr | 1e-05 | 2e-05 |" in markdown
 
 
+def test_diff_says_where_curves_part_and_what_could_have_caused_it(root: Path, capsys: Capture) -> None:
+    record_study(root)
+    pair = ("lr1e-05-s0", "lr2e-05-s1")
+    told = "lr1e-05-s0 and lr2e-05-s1 first differ at step 10, in eval/mcc"
+
+    table, markdown = call(capsys, "diff", *pair).out, call(capsys, "diff", *pair, "--format", "md").out
+    (found,) = json.loads(call(capsys, "diff", *pair, "--format", "json").out)["divergences"]
+
+    assert told in table
+    assert told in markdown
+    assert (found["step"], found["is_identical"]) == (10, False)
+    assert [one["key"] for one in found["causes"]] == ["seeds.dropout", "script.lr"]
+    assert "cannot be told apart, since they vary together here: script.lr = seeds.dropout" in table
+
+
+def test_diff_of_the_same_training_twice_says_identical(root: Path, capsys: Capture) -> None:
+    record(root, "a")
+    record(root, "b")
+
+    assert "a and b are identical, bit for bit" in call(capsys, "diff", "a", "b").out
+
+
+def test_data_that_differ_are_the_first_thing_said_by_every_face(root: Path, capsys: Capture, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.tsv").write_text(name)
+        with tb.start_run("cola", name=name, root=root, data={"eval": tmp_path / f"{name}.tsv"}) as run:
+            run.log({"eval/mcc": 0.5}, step=1)
+    told = "the data differ: 'eval' has 2 contents"
+
+    for command in ("diff", "compare"):
+        assert call(capsys, command, "a", "b").out.partition("!")[2].startswith(f" {told}")
+        assert f"- **{told[:15]}" in call(capsys, command, "a", "b", "--format", "md").out
+        notes = json.loads(call(capsys, command, "a", "b", "--format", "json").out)["notes"]
+        assert notes[0]["text"].startswith(told)
+    call(capsys, "report", "a", "b", "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.index("the data differ") < page.index("<table")
+
+
 def test_diff_of_one_run_is_misuse(root: Path, capsys: Capture) -> None:
     record(root, "a")
 
@@ -138,7 +177,7 @@ def test_html_report_of_hostile_runs(root: Path, capsys: Capture, tmp_path: Path
             run.log({"eval/<i>": 0.5}, step=1)
             run.log({"eval/<i>": 0.6}, step=2)
 
-    done = call(capsys, "compare", "-p", "cola", "--html", tmp_path / "report.html")
+    done = call(capsys, "report", "-p", "cola", "-o", tmp_path / "report.html")
 
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert done.code == 0
@@ -151,21 +190,19 @@ def test_html_report_of_hostile_runs(root: Path, capsys: Capture, tmp_path: Path
 def test_the_report_draws_scores_against_a_key(root: Path, capsys: Capture, tmp_path: Path) -> None:
     record_study(root)
 
-    done = call(capsys, "compare", "-g", "study", "--html", tmp_path / "report.html", "--against", "script.lr")
+    done = call(capsys, "report", "-g", "study", "-o", tmp_path / "report.html", "--against", "script.lr")
 
     assert done.code == 0
     assert "Scores against script.lr" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_scores_against_a_key_need_a_report_and_a_key_that_is_there(
-    root: Path, capsys: Capture, tmp_path: Path
-) -> None:
+def test_scores_against_a_key_need_a_key_that_is_there(root: Path, capsys: Capture, tmp_path: Path) -> None:
     record_study(root)
-    report = ("--html", tmp_path / "report.html")
 
-    assert "give --html FILE too" in call(capsys, "compare", "-g", "study", "--against", "script.lr").err
-    missing = call(capsys, "compare", "-g", "study", *report, "--against", "script.l")
-    assert "none of the runs has a config key 'script.l'" in missing.err
+    done = call(capsys, "report", "-g", "study", "-o", tmp_path / "report.html", "--against", "script.l")
+
+    assert done.code == 3
+    assert "none of the runs has a config key 'script.l'" in done.err
     assert not (tmp_path / "report.html").exists()
 
 
@@ -194,7 +231,8 @@ def test_records_of_the_store_compare_like_those_of_the_command(root: Path, caps
         (["compare", "-g", "study", "--at", "latest"], 2, "did you mean 'last'"),
         (["compare", "-g", "study", "-m", "eval/mc"], 3, "did you mean 'eval/mcc'"),
         (["compare", "-g", "study", "--format", "xml"], 2, "no format 'xml'"),
-        (["compare", "-g", "study", "--html", "no/such/folder/x.html"], 2, "cannot write"),
+        (["compare", "-g", "study", "--curve", "eval/mc"], 3, "did you mean 'eval/mcc'"),
+        (["report", "-g", "study", "-o", "no/such/folder/x.html"], 2, "cannot write"),
         (["diff", "lr1e-05-s0", "lr1e-05-s0"], 2, "needs two runs"),
         (["diff"], 2, "Missing argument"),
         (["compair"], 2, "No such command"),

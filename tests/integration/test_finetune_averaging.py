@@ -294,6 +294,23 @@ def test_weights_come_back_when_scoring_fails() -> None:
     assert torch.equal(model.weight, torch.full((2, 2), math.pi))
 
 
+def test_a_second_training_begins_an_average_of_its_own() -> None:
+    model = torch.nn.Linear(2, 2)
+    averaging = WeightAveraging(Swa(start=0.5), full_rate=1.0, resume_from=None)
+    for _ in range(2):
+        where = (TrainingArguments(use_cpu=True), TrainerState(max_steps=2), TrainerControl())
+        averaging.on_train_begin(*where, model=model)
+        assert not averaging.has_begun
+
+        where[1].global_step = 2
+        averaging.on_step_end(*where, model=model)
+        own = copied(model)
+        with averaging.lent_to(model):
+            assert same(copied(model), own)
+        with torch.no_grad():
+            model.weight += 1
+
+
 def test_an_average_of_nothing_is_refused_with_what_would_give_one(tmp_path: Path) -> None:
     with pytest.raises(PipelineConfigError, match=r"of 26 updates 3 come after start 0\.9, fewer than every 5"):
         trained(tmp_path, overrides={"averaging": {"start": 0.9, "every": 5}})

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from finetune_kit import Evidence, Trained, trained
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from trackbridge.finetune.seeding import DropoutSeed, random_state_kept
+from trackbridge.run.seeds import Seeds
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,18 @@ def test_neighbouring_data_seeds_share_no_epoch(reference: Evidence, tmp_path: P
 def test_how_often_one_evaluates_changes_nothing_in_training(reference: Evidence, tmp_path: Path, every: int) -> None:
     """In a plain Trainer it does: each evaluation draws one number from the generator that dropout uses."""
     assert trained(tmp_path, overrides={"evaluation.every": every}).evidence == reference
+
+
+def test_each_process_of_a_training_draws_dropout_masks_of_its_own() -> None:
+    drawn = []
+    with random_state_kept():
+        for rank in (0, 0, 1):
+            where = (SimpleNamespace(process_index=rank), TrainerState(global_step=4), TrainerControl())
+            DropoutSeed(Seeds(dropout=3)).on_step_begin(*where)
+            drawn.append(torch.rand(8))
+
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
 
 
 class Gambler(TrainerCallback):  # type: ignore[misc]  # transformers ships no types

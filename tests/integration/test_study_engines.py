@@ -125,6 +125,8 @@ def test_a_study_that_is_stopped_ends_its_runs_as_killed_without_a_word_of_pytho
 def test_a_lost_node_loses_no_run_and_doubles_none(tmp_path: Path) -> None:
     # Ray would otherwise speak to itself by the machine's own address
     loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+    # and its workers would wait for every other test on the machine
+    loopback["RAY_worker_niceness"] = "0"
     script = Path(__file__).with_name("ray_two_nodes.py")
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path / "ray")],

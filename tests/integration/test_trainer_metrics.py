@@ -12,7 +12,7 @@ from trainer_kit import accuracy, arguments, events, points, run_folders, senten
 from transformers import Trainer, TrainerCallback
 
 import trackbridge as tb
-from trackbridge.integrations.trainer_names import metric_name, metrics_of
+from trackbridge.events.trainer_names import metric_name, metrics_of
 from trackbridge.integrations.transformers import TrackingCallback
 
 

@@ -7,7 +7,8 @@ import math
 
 from rich.console import Console
 
-from trackbridge.cli.render import fitted, print_comparison, print_diff, print_table, sparkline, with_curves
+from trackbridge.cli.comparison import print_comparison
+from trackbridge.cli.render import fitted, print_diff, print_table, sparkline, with_curves
 from trackbridge.comparison import compare, diff_runs
 from trackbridge.report.tables import Cell, Column, Table, groups_table
 from trackbridge.store.records import RunRecord, Seeds

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
+from trackbridge.comparison import compare
 from trackbridge.comparison.divergence import first_divergence
+from trackbridge.errors import NotFoundError
 from trackbridge.store.records import Seeds
 from trackbridge.testing.records import build_run
 
@@ -36,6 +39,35 @@ def test_the_last_bit_of_one_value_is_a_divergence_with_its_causes() -> None:
         "one and other first differ at step 20, in train/loss (0.6 and 0.6000000000000001),"
         " train/grad_norm (2.5 and 2.0); what differs and could have caused it: seeds.dropout, environment torch"
     )
+
+
+def test_causes_are_ordered_by_how_likely_they_are() -> None:
+    one, other = (
+        build_run(
+            name,
+            curves={"x": [float(n)]},
+            config={"script": {"lr": n}, "data": {"train": {"sha256": name * 8}}},
+            seeds=Seeds(dropout=n),
+            environment={"git": {"commit": name * 40, "branch": name}, "packages": {"torch": f"2.{n}"}},
+        )
+        for n, name in enumerate("ab")
+    )
+
+    causes = first_divergence(one, other).causes
+
+    assert [cause.section for cause in causes] == ["seeds", "config", "code", "data", "environment"]
+    assert "seeds.dropout, config script.lr, code git.commit, data.train.sha256, environment packages.torch" in (
+        first_divergence(one, other).sentence
+    )
+
+
+def test_a_comparison_finds_its_runs_by_name_or_id() -> None:
+    one, other = build_run("a", curves={"x": [1.0]}), build_run("b", curves={"x": [1.0]})
+    comparison = compare([one, other])
+
+    assert comparison.divergence("a", other.run_id).is_identical
+    with pytest.raises(NotFoundError, match="has no run 'c'"):
+        comparison.divergence("a", "c")
 
 
 def test_a_divergence_that_nothing_recorded_explains_is_told_so() -> None:

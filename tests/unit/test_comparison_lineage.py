@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import re
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
+from trackbridge.cli.render import print_lineage
 from trackbridge.comparison import compare
 from trackbridge.comparison.keys import data_digests
 from trackbridge.comparison.lineage import lineage_of
-from trackbridge.report.page import comparison_page
+from trackbridge.comparison.lineage_graph import LineageGraph
+from trackbridge.report.lineage import draw_lineage, lineage_outline
 from trackbridge.report.markdown import comparison_markdown
+from trackbridge.report.page import comparison_page
 from trackbridge.report.tables import lineage_table
-from trackbridge.store.records import RunRecord
+from trackbridge.store.records import RunRecord, Session
 from trackbridge.testing.records import build_run
 
 TEXT: dict[str, Any] = {
@@ -100,3 +107,115 @@ def test_without_any_there_is_no_table() -> None:
 
     assert comparison.lineage == ()
     assert "Lineage" not in comparison_page(comparison)
+
+
+def graph_of(*runs: RunRecord) -> LineageGraph:
+    return compare(runs).lineage_graph
+
+
+def outline_of(*runs: RunRecord) -> list[str]:
+    return [f"{'  ' * line.depth}{line.sentence}" for line in lineage_outline(graph_of(*runs))]
+
+
+def resumed(name: str, *steps: int) -> RunRecord:
+    sessions = tuple(
+        Session(f"{name}-{index}", "host", None, 1, None, index, index, from_step=step)
+        for index, step in enumerate((None, *steps))
+    )
+    return build_run(name, curves={"eval/mcc": [0.1, 0.2]}, sessions=sessions)
+
+
+def test_runs_that_build_on_the_same_are_one_node() -> None:
+    graph = graph_of(built_on("one", weights=TASK), built_on("two", weights=TASK), build_run("plain"))
+
+    assert [(node.names, node.generation) for node in graph.nodes] == [
+        (("one", "two"), 0),
+        (("plain",), 0),
+        (("intermediate blimp",), 1),
+        (("pretraining mlm",), 2),
+    ]
+    assert [(link.parent, link.child, link.descent.role) for link in graph.links] == [
+        (2, 0, "weights"),
+        (3, 2, "weights"),
+    ]
+
+
+def test_a_run_that_was_carried_on_is_told_with_its_steps() -> None:
+    assert outline_of(resumed("one", 300, 500), resumed("two")) == ["one", "  resumed from step 300, 500", "two"]
+    assert graph_of(resumed("two")).nodes == ()
+
+
+def test_the_outline_tells_what_stands_behind_what() -> None:
+    teacher = {**TEACHER, "lineage": {"weights": TEXT}}
+
+    assert outline_of(built_on("one", weights=TASK, labels=teacher)) == [
+        "one",
+        f"  weights of intermediate blimp at step 250, 1 of 2 layers (sha256 {'1' * 12})",
+        f"    weights of pretraining mlm at step 400, 2 of 2 layers (sha256 {'3' * 12})",
+        f"  labels of teacher at step 10 (sha256 {'2' * 12})",
+        f"    weights of pretraining mlm at step 400, 2 of 2 layers (sha256 {'3' * 12})",
+    ]
+
+
+def test_a_compared_run_that_others_build_on_is_the_same_node() -> None:
+    stage = build_run(TASK["run"], run_id=TASK["run_id"])
+
+    graph = graph_of(built_on("one", weights={**TASK, "lineage": {}}), stage)
+
+    assert [(node.names, node.generation) for node in graph.nodes] == [(("one",), 0), ((TASK["run"],), 1)]
+
+
+def test_runs_that_claim_to_build_on_each_other_are_drawn_all_the_same() -> None:
+    one = build_run("one", run_id="1" * 32, config={"lineage": {"weights": {**TEACHER, "run_id": "2" * 32}}})
+    two = build_run("two", run_id="2" * 32, config={"lineage": {"weights": {**TEACHER, "run_id": "1" * 32}}})
+    graph = graph_of(one, two)
+
+    assert len(graph.links) == 2
+    assert lineage_outline(graph) == []
+    assert draw_lineage(graph).startswith("<svg")
+
+
+def test_the_picture_has_a_box_for_each_node_and_a_line_for_each_link() -> None:
+    picture = draw_lineage(graph_of(built_on("<one>", weights=TASK, labels=TEACHER), built_on("two", weights=TASK)))
+
+    drawn = ElementTree.fromstring(picture)
+    shapes = [part.tag.rpartition("}")[2] for part in drawn.iter()]
+    words = [part.text for part in drawn.iter() if part.tag.endswith("}text")]
+    assert (shapes.count("g"), shapes.count("polygon")) == (5, 4)
+    assert words.count("weights, step 250") == 2
+    assert {"<one>", "two", "teacher", "intermediate blimp", "pretraining mlm", "labels, step 10"} <= set(words)
+
+
+def test_no_line_runs_through_a_box() -> None:
+    far = {**TEXT, "lineage": {}}
+    graph = graph_of(built_on("one", weights=TASK, labels=far))
+    boxes = [
+        tuple(float(value) for value in found)
+        for found in re.findall(
+            r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', draw_lineage(graph)
+        )
+    ]
+    passing = [float(y) for y in re.findall(r" ([\d.]+)H", draw_lineage(graph))]
+
+    assert passing
+    assert not [y for y in passing for _, top, _, height in boxes if top <= y <= top + height]
+
+
+def test_a_picture_of_too_many_runs_is_left_to_the_table() -> None:
+    runs = [built_on(str(index), weights={**TEACHER, "run_id": f"{index:032x}"}) for index in range(30)]
+
+    assert draw_lineage(graph_of(*runs)) == ""
+    assert "<h2>Lineage</h2><ul>" in comparison_page(compare(runs))
+
+
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_every_face_tells_the_lineage(n: int) -> None:
+    comparison = compare([built_on(f"one-{index}", weights=TASK) for index in range(n)] + [resumed("plain", 40)])
+    console = Console(file=io.StringIO(), width=200)
+    print_lineage(console, comparison.lineage_graph)
+    assert isinstance(console.file, io.StringIO)
+
+    for face in (comparison_markdown(comparison, []), comparison_page(comparison), console.file.getvalue()):
+        assert "resumed from step 40" in face
+        assert ("weights of intermediate blimp at step 250" in face) == (n > 0)
+    assert len(comparison.to_json()["lineage_graph"]["links"]) == (2 if n else 0)

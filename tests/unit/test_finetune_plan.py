@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from trackbridge.cli.main import run
 from trackbridge.errors import PipelineConfigError
 from trackbridge.finetune.blocks.training import Seeds
 from trackbridge.finetune.config_file import read_config_file, read_overrides
@@ -163,6 +164,26 @@ def test_without_torch_the_command_says_what_to_install(tmp_path: Path) -> None:
 
     assert done.returncode == 4
     assert "training needs the torch package: pip install 'trackbridge[transformers]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "processes", "told"),
+    [
+        (["--engine", "ray", "--jobs", "2"], "1", "--jobs 2 with --engine ray: Ray decides how many run at once"),
+        (["--ray-address", "here:1"], "1", "--ray-address here:1 without --engine ray"),
+        (["--jobs", "2"], "2", "2 processes were launched to train each run together"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_before_the_file_is_read(
+    options: list[str], processes: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", processes)
+
+    with pytest.raises(SystemExit):
+        run(["finetune", "nowhere.yaml", *options])
+
+    assert told in " ".join(capsys.readouterr().err.split())
 
 
 def test_checking_a_config_loads_neither_torch_nor_transformers() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.web_kit import serving
 
 import trackbridge as tb
+from tests.web_kit import serving
 from trackbridge.errors import MisuseError
 from trackbridge.store.store import open_store
 from trackbridge.web.asked import chart_asked, comparison_asked, table_asked

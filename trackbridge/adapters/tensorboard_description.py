@@ -19,10 +19,10 @@ def description_records(description: Description, run: RunHeader) -> bytes:
     started_s = run.started_ns / 1e9
     labels = {"group": run.group, "tags": ", ".join(description.tags)}
     shown = {name: label for name, label in labels.items() if label} | dict(leaves(description.config))
-    texts = {"notes": run.notes or ""}
+    texts = {"run": _as_document(_identity(description, run)), "notes": run.notes or ""}
     for name in ("config", "environment", "summary", "checkpoints"):
         if content := getattr(description, name):
-            texts[name] = as_code(msgspec.json.format(encode_json(content)).decode())
+            texts[name] = _as_document(content)
     numbers = {name: float(value) for name, value in description.summary.items() if _is_number(value)}
     values = [events.hyperparameters(shown, started_s)]
     values += [events.text(f"{PREFIX}/{name}", content) for name, content in texts.items() if content]
@@ -41,6 +41,16 @@ def ending_records(ending: Ending, run: RunHeader) -> bytes:
     if ending.console:
         values.append(events.text(f"{PREFIX}/console", as_code(ending.console)))
     return events.version_record(ended_s) + events.record(ended_s, 0, values)
+
+
+def _identity(description: Description, run: RunHeader) -> dict[str, Any]:
+    """What the folder's name and the hyperparameters say in part only; with it the run can be imported as it was."""
+    labels = {"group": run.group, "tags": description.tags, "notes": run.notes, "started_ns": run.started_ns}
+    return {"run_id": run.run_id, "project": run.project, "name": run.name, **labels}
+
+
+def _as_document(content: Any) -> str:
+    return as_code(msgspec.json.format(encode_json(content)).decode())
 
 
 def _is_number(value: Any) -> bool:

@@ -44,9 +44,10 @@ def scalar(tag: str, value: float) -> bytes:
     return head + _float32(value) + between + struct.pack("<d", value)
 
 
-def text(tag: str, content: str) -> bytes:
-    """A text, which TensorBoard shows as Markdown."""
-    return _value(tag, "text", _TENSOR, _tensor(_DT_STRING, (), _field(8, content.encode())))
+def text(tag: str, content: str, *, description: str = "") -> bytes:
+    """A text, which TensorBoard shows as Markdown; the description stands in the file only."""
+    tensor = _tensor(_DT_STRING, (), _field(8, content.encode()))
+    return _value(tag, "text", _TENSOR, tensor, description=description)
 
 
 def image(tag: str, width: int, height: int, content: bytes) -> bytes:
@@ -55,11 +56,11 @@ def image(tag: str, width: int, height: int, content: bytes) -> bytes:
     return _value(tag, "images", _BLOBS, _tensor(_DT_STRING, (3,), b"".join(_field(8, one) for one in strings)))
 
 
-def histogram(tag: str, edges: Sequence[float], counts: Sequence[int]) -> bytes:
-    """Counts between n + 1 edges."""
+def histogram(tag: str, edges: Sequence[float], counts: Sequence[int], *, description: str = "") -> bytes:
+    """Counts between n + 1 edges; the description stands in the file only."""
     bins = [number for bin_ in zip(edges, edges[1:], counts, strict=False) for number in bin_]
     packed = _field(4, struct.pack(f"<{len(bins)}d", *bins))
-    return _value(tag, "histograms", _TENSOR, _tensor(_DT_DOUBLE, (len(bins) // 3, 3), packed))
+    return _value(tag, "histograms", _TENSOR, _tensor(_DT_DOUBLE, (len(bins) // 3, 3), packed), description=description)
 
 
 def hyperparameters(values: Mapping[str, Hyperparameter], started_s: float) -> bytes:
@@ -109,12 +110,10 @@ def _event(time_s: float, step: int) -> bytes:
     return _double(1, time_s) + _number(2, step)
 
 
-def _value(tag: str, plugin: str, data_class: int, tensor: bytes, content: bytes = b"") -> bytes:
-    return _field(1, tag.encode()) + _metadata(plugin, data_class, content) + _field(8, tensor)
-
-
-def _metadata(plugin: str, data_class: int, content: bytes) -> bytes:
-    return _field(9, _field(1, _field(1, plugin.encode()) + _field(2, content)) + _number(4, data_class))
+def _value(tag: str, plugin: str, data_class: int, tensor: bytes, content: bytes = b"", description: str = "") -> bytes:
+    told = _field(3, description.encode()) if description else b""
+    metadata = _field(1, _field(1, plugin.encode()) + _field(2, content)) + told + _number(4, data_class)
+    return _field(1, tag.encode()) + _field(9, metadata) + _field(8, tensor)
 
 
 @cache

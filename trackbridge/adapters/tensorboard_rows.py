@@ -96,7 +96,7 @@ def _remark(event: AnyEvent, name: str, content: str) -> bytes:
 
 def as_code(content: str) -> str:
     """The text as Markdown that is shown letter by letter."""
-    return "\n".join(f"    {line}" for line in content.splitlines())
+    return "\n".join(f"    {line}" for line in content.split("\n"))
 
 
 def _media_value(event: MediaLogged, content: bytes, suffix: str) -> bytes:
@@ -109,9 +109,12 @@ def _media_value(event: MediaLogged, content: bytes, suffix: str) -> bytes:
         return events.text(event.name, content.decode("utf-8"))
     if event.media == "histogram":
         histogram = json.loads(content)
-        return events.histogram(event.name, histogram["edges"], histogram["counts"])
+        # TensorBoard has no place for the count of what is not finite.
+        described = content.decode("utf-8")
+        return events.histogram(event.name, histogram["edges"], histogram["counts"], description=described)
     if event.media == "table":
-        return events.text(event.name, _markdown_table(*read_table(content)))
+        # The Markdown is for people: it does not tell the number 1 from the text "1".
+        return events.text(event.name, _markdown_table(*read_table(content)), description=content.decode("utf-8"))
     raise ValueError(f"TensorBoard shows no {event.media} figures")
 
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trackbridge.cli.asked import (
+    AtOption,
+    BaselineOption,
+    FormatOption,
+    MetricsOption,
+    RunsArgument,
+    asked_comparison,
+    check_format,
+)
 from trackbridge.cli.selection import GroupOption, ProjectOption, RootOption, chosen_runs, open_root
-from trackbridge.errors import MisuseError, nearest
+from trackbridge.errors import MisuseError, NotFoundError, nearest
 
 if TYPE_CHECKING:
-    from trackbridge.comparison.comparison import Comparison
+    from trackbridge.comparison.code import CodeDifference
     from trackbridge.comparison.diff import RunDiff
     from trackbridge.comparison.difference import Difference
     from trackbridge.comparison.divergence import Divergence
-    from trackbridge.comparison.run_scores import At
 
 MAX_DIVERGENCES = 9
 """Of more runs than these and the reference, nobody reads a sentence each, and every one reads whole curves."""
 
 DIFF_FORMATS = ("table", "md", "json")
-COMPARE_FORMATS = ("table", "md", "json", "csv")
 
 
 def diff(
@@ -30,107 +36,80 @@ def diff(
     show_volatile: Annotated[
         bool, typer.Option("--all", help="Show output folders, host names and the like, too.")
     ] = False,
+    show_code: Annotated[
+        bool, typer.Option("--code", help="Show how the code differs, uncommitted changes included.")
+    ] = False,
     output_format: Annotated[str, typer.Option("--format", help="table, md or json.")] = "table",
     root: RootOption = None,
 ) -> None:
     """Show how runs differ, what could be a cause, and where their curves part; the first is the reference."""
+    from trackbridge.cli.code import code_differences
     from trackbridge.comparison.diff import diff_runs
     from trackbridge.comparison.divergence import first_divergence
 
-    _check_format(output_format, DIFF_FORMATS)
+    check_format(output_format, DIFF_FORMATS)
     chosen = chosen_runs(open_root(root), runs, None, None)
     if len(chosen) < 2:
         raise MisuseError(f"a diff needs two runs or more; {chosen[0].name!r} is one")
     found = diff_runs(chosen)
+    shown = found.differences if show_volatile else found.visible
     reference, *others = chosen
     divergences = [first_divergence(reference, other) for other in others] if len(others) <= MAX_DIVERGENCES else []
-    _print_diff(found, found.differences if show_volatile else found.visible, divergences, output_format)
+    codes = code_differences(chosen, found.names) if show_code else []
+    _print_diff(found, shown, divergences, codes, output_format)
 
 
 def compare(
-    runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN...]", help="Ids, prefixes of ids, or names.")
-    ] = None,
+    runs: RunsArgument = None,
     group: GroupOption = None,
     project: ProjectOption = None,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Read the others against this run and its replicates.")
-    ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="Compare this metric; may be given again.")
-    ] = None,
-    at: Annotated[str, typer.Option("--at", help="Which value of a run counts: best, last or common.")] = "best",
-    output_format: Annotated[str, typer.Option("--format", help="table, md, json or csv.")] = "table",
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Also write a report with curves.")
-    ] = None,
-    against: Annotated[
+    baseline: BaselineOption = None,
+    metric: MetricsOption = None,
+    at: AtOption = "best",
+    output_format: FormatOption = "table",
+    curve: Annotated[
         str | None,
-        typer.Option("--against", metavar="KEY", help="In the report, also draw scores against this config key."),
+        typer.Option("--curve", metavar="METRIC", help="Draw this metric.", show_default="the first, if there is room"),
     ] = None,
     root: RootOption = None,
 ) -> None:
-    """Lay runs side by side: replicates are found and averaged, what differs is shown."""
-    from trackbridge.comparison.comparison import compare as compare_runs
-
-    _check_format(output_format, COMPARE_FORMATS)
-    if against is not None and html is None:
-        raise MisuseError(f"--against {against} draws in the report: give --html FILE too")
-    store = open_root(root)
-    chosen = chosen_runs(store, runs or [], project, group)
-    reference = store.run(baseline) if baseline else None
-    compared = compare_runs(chosen, baseline=reference, metrics=metric, at=cast("At", at))
-    _print_comparison(compared, output_format)
-    if html is not None:
-        write_page(compared, html, against=against)
-
-
-def _check_format(wanted: str, known: tuple[str, ...]) -> None:
-    if wanted not in known:
-        raise MisuseError(f"there is no format {wanted!r}{nearest(wanted, known)}")
-
-
-def _print_diff(
-    found: RunDiff, shown: Sequence[Difference], divergences: Sequence[Divergence], output_format: str
-) -> None:
+    """Lay runs side by side: replicates are found and averaged, differences judged, what differs is shown."""
     from trackbridge.cli import render
-    from trackbridge.comparison.encode import diff_json, divergence_json
-    from trackbridge.report.markdown import diff_markdown
-
-    if output_format == "json":
-        render.print_json({**diff_json(found), "divergences": [divergence_json(one) for one in divergences]})
-    elif output_format == "md":
-        render.print_text(diff_markdown(found, shown, divergences))
-    else:
-        render.print_diff(found, shown, divergences)
-
-
-def _print_comparison(compared: Comparison, output_format: str) -> None:
-    from trackbridge.cli import render
-    from trackbridge.report.csv import comparison_csv
+    from trackbridge.cli.comparison import MAX_METRICS, print_comparison
+    from trackbridge.report.csv import rows_csv
     from trackbridge.report.markdown import comparison_markdown
 
+    check_format(output_format)
+    compared = asked_comparison(root, runs, project, group, metrics=metric, at=at, baseline=baseline)
+    if curve is not None and curve not in compared.metrics:
+        raise NotFoundError(f"this comparison has no metric {curve!r}{nearest(curve, compared.metrics)}")
     if output_format == "json":
         render.print_json(compared.to_json())
     elif output_format == "md":
-        render.print_text(comparison_markdown(compared, list(compared.metrics)[: render.MAX_METRICS]))
+        render.print_text(comparison_markdown(compared, list(compared.metrics)[:MAX_METRICS]))
     elif output_format == "csv":
-        render.print_text(comparison_csv(compared))
+        render.print_text(rows_csv(compared.rows()))
     else:
-        render.print_comparison(compared)
+        print_comparison(compared, curve=curve)
 
 
-def write_page(compared: Comparison, file: Path, *, against: str | None = None) -> None:
-    """Write the report of a comparison, with scores drawn against a config key if one is named, and say where.
+def _print_diff(
+    found: RunDiff,
+    shown: Sequence[Difference],
+    divergences: Sequence[Divergence],
+    codes: Sequence[CodeDifference],
+    output_format: str,
+) -> None:
+    from trackbridge.cli import render
+    from trackbridge.comparison.encode import code_json, diff_json, divergence_json
+    from trackbridge.report.markdown import code_markdown, diff_markdown
 
-    Raises:
-        NotFoundError: none of the runs has that key.
-        MisuseError: the file cannot be written, or the key holds something other than numbers.
-    """
-    from trackbridge.report.page import comparison_page
-
-    try:
-        file.write_text(comparison_page(compared, against=against), encoding="utf-8")
-    except OSError as error:
-        raise MisuseError(f"cannot write {str(file)!r}: {error.strerror}") from error
-    typer.echo(f"wrote {file}", err=True)
+    if output_format == "json":
+        told = {**diff_json(found), "divergences": [divergence_json(one) for one in divergences]}
+        render.print_json({**told, **({"code": [code_json(code) for code in codes]} if codes else {})})
+    elif output_format == "md":
+        render.print_text("\n".join([diff_markdown(found, shown, divergences), *map(code_markdown, codes)]))
+    else:
+        render.print_diff(found, shown, divergences)
+        for code in codes:
+            render.print_code(code)

@@ -14,7 +14,7 @@ import typer
 
 from trackbridge.cli.exits import FOUND_PROBLEMS
 from trackbridge.cli.selection import RootOption, open_root
-from trackbridge.errors import MissingDependencyError
+from trackbridge.errors import MissingDependencyError, MisuseError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,11 +54,28 @@ def finetune(
     from trackbridge.finetune.plan import read_plan
     from trackbridge.finetune.study import run_study, run_study_on_ray
 
+    _refuse_contradictions(jobs, engine, ray_address)
     plan = read_plan(config, read_overrides(assignments or []))
     if engine is Engine.RAY:
         _run(plan, partial(run_study_on_ray, address=ray_address), root, html)
     else:
         _run(plan, partial(run_study, jobs=jobs), root, html)
+
+
+def _refuse_contradictions(jobs: int, engine: Engine, ray_address: str) -> None:
+    """What would otherwise be passed over in silence, or start every run once for each process of a launcher."""
+    from trackbridge.run.ranks import this_rank
+
+    is_on_ray, n_processes = engine is Engine.RAY, this_rank().world_size
+    if is_on_ray and jobs > 1:
+        raise MisuseError(f"--jobs {jobs} with --engine ray: Ray decides how many run at once; leave --jobs out")
+    if ray_address != "auto" and not is_on_ray:
+        raise MisuseError(f"--ray-address {ray_address} without --engine ray: add it, or leave the address out")
+    if n_processes > 1 and (is_on_ray or jobs > 1):
+        raise MisuseError(
+            f"{n_processes} processes were launched to train each run together, so runs cannot be trained beside each"
+            " other: leave out --jobs and --engine, or the launcher"
+        )
 
 
 def demo(html: HtmlOption = Path("trackbridge-demo.html"), root: RootOption = None) -> None:
@@ -101,8 +118,8 @@ def _run(plan: Plan, run_study: Callable[..., list[Outcome]], root: Path | None,
 
 def _compare(outcomes: Sequence[Outcome], console: Console, root: Path | None, html: Path | None) -> None:
     """The comparison by the score the runs are judged by: any other one's best step is not the run's."""
-    from trackbridge.cli.comparing import write_page
-    from trackbridge.cli.render import print_comparison
+    from trackbridge.cli.comparison import print_comparison
+    from trackbridge.cli.report import write_page
     from trackbridge.comparison.comparison import compare
 
     judged = [outcome for outcome in outcomes if outcome.judged_by]

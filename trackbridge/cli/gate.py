@@ -67,9 +67,12 @@ def check(
     """
     from trackbridge.comparison.gate import Gate
 
-    for wanted, known in ((output_format, FORMATS), (cannot_tell, tuple(UNDECIDED))):
+    for option, wanted, known in (
+        ("--format", output_format, FORMATS),
+        ("--cannot-tell", cannot_tell, tuple(UNDECIDED)),
+    ):
         if wanted not in known:
-            raise MisuseError(f"there is no {wanted!r} here{nearest(wanted, known)}")
+            raise MisuseError(f"{option} cannot be {wanted!r}{nearest(wanted, known)}")
     store = open_root(root)
     judged = chosen_runs(store, runs or [], project, group)
     # A run that is named is to be judged, even where its config is the baseline's.
@@ -105,9 +108,7 @@ def _baseline_runs(store: Store, wanted: str, project: str | None) -> Sequence[R
     found = _below(folder, project) if folder.is_dir() else group or replicates
     if not found:
         known = {run.group for run in store.runs() if run.group} | {run.name for run in store.runs()}
-        raise NotFoundError(
-            f"no group or folder is called {wanted!r}, and no runs of one group{nearest(wanted, known)}"
-        )
+        raise NotFoundError(f"no group, folder or run is called {wanted!r}{nearest(wanted, known)}")
     return found
 
 

@@ -110,12 +110,13 @@ def _print(report: ImportReport) -> None:
     console = render.make_console()
     if report.runs:
         render.print_table(console, _table(report))
-    for unmapped in sorted({key for run in report.runs for key in run.unmapped}):
-        render.print_line(console, f"kept as it was, under the scope {report.source}: {unmapped}", style="dim")
+    if unmapped := sorted({key for run in report.runs for key in run.unmapped}):
+        told = f"kept as it was, in the config scope {report.source}: {', '.join(unmapped)}"
+        render.print_line(console, told, style="dim")
     for problem in (*report.problems, *(problem for run in report.runs for problem in run.problems)):
         render.print_line(console, f"not read: {problem}", style="bold red")
-    told = [f"{count} {state}" for state in get_args(State) if (count := report.count(state))]
-    render.print_line(console, f"{report.source}: {counted(len(report.runs), 'run')} ({', '.join(told) or 'none'})")
+    states = [f"{count} {state}" for state in get_args(State) if (count := report.count(state))]
+    render.print_line(console, f"{report.source}: {counted(len(report.runs), 'run')} ({', '.join(states) or 'none'})")
 
 
 def _table(report: ImportReport) -> Table:

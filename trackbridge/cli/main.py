@@ -18,12 +18,16 @@ from trackbridge.cli import (
     checking,
     comparing,
     delivering,
+    findings,
     finetune,
     following,
     gate,
+    importance,
     importing,
     listing,
     removing,
+    report,
+    seeds,
     viewing,
 )
 from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, READER_GONE, exit_code
@@ -48,6 +52,10 @@ app.command("tail", rich_help_panel="Look")(following.tail)
 app.command("ui", rich_help_panel="Look")(viewing.ui)
 app.command("diff", rich_help_panel="Compare")(comparing.diff)
 app.command("compare", rich_help_panel="Compare")(comparing.compare)
+app.command("findings", rich_help_panel="Compare")(findings.findings)
+app.command("importance", rich_help_panel="Compare")(importance.importance)
+app.command("seeds", rich_help_panel="Compare")(seeds.seeds)
+app.command("report", rich_help_panel="Compare")(report.report)
 app.command("check", rich_help_panel="Compare")(gate.check)
 app.command("sync", rich_help_panel="Deliver")(delivering.sync)
 app.command("status", rich_help_panel="Deliver")(delivering.status)

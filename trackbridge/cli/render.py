@@ -7,7 +7,7 @@ In a pipe, or where colours are not wanted, everything is plain text: no box, no
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,39 +16,36 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
+from rich.tree import Tree
 
+from trackbridge.report.lineage import lineage_outline
 from trackbridge.report.tables import (
     Cell,
     Column,
     Importance,
     Table,
+    Tone,
     alias_sentences,
-    circumstances_table,
     diff_tables,
-    groups_table,
-    lineage_table,
-    runs_table,
-    settings_table,
-    subtitle_text,
-    title_text,
 )
-from trackbridge.report.text import counted, printable
+from trackbridge.report.text import counted, printable, printable_lines
 
 if TYPE_CHECKING:
-    from trackbridge.comparison.comparison import Comparison
+    from trackbridge.comparison.code import CodeDifference
     from trackbridge.comparison.diff import RunDiff
     from trackbridge.comparison.difference import Difference
     from trackbridge.comparison.divergence import Divergence
+    from trackbridge.comparison.lineage_graph import LineageGraph
     from trackbridge.comparison.note import Note
     from trackbridge.store.records import RunRecord, Series
 
 _TONES = {"plain": "", "muted": "dim", "good": "green", "bad": "bold red", "busy": "cyan", "changed": "bold yellow"}
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_WIDTH = 100_000
 _SPARK_WIDTH = 14
 # Where there is no room, a longer name goes on in a second line, rather than pushing the scores out of sight.
 _MAX_NAME_WIDTH = 36
-MAX_METRICS = 6
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -97,6 +94,18 @@ def print_table(console: Console, table: Table) -> None:
     print_line(console)
 
 
+def print_tables(console: Console, tables: Sequence[Table]) -> None:
+    """Those of the tables that have rows."""
+    for table in tables:
+        if table.rows:
+            print_table(console, table)
+
+
+def tone_style(tone: Tone) -> str:
+    """How a tone looks in a terminal, as a rich style."""
+    return _TONES[tone]
+
+
 def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
     """The table without the columns that do not fit, and their titles, the most important first.
 
@@ -112,24 +121,6 @@ def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
             left_out.insert(0, table.columns[places[-1]].title)
             table = _without_column(table, places[-1])
     return table, left_out
-
-
-def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
-    """The whole comparison: notes, scores by group, what differs, scores by run with a sketch of each curve."""
-    console = console or make_console()
-    metrics = list(comparison.metrics)[:MAX_METRICS]
-    print_line(console, title_text(comparison), style="bold")
-    print_line(console, subtitle_text(comparison))
-    print_line(console)
-    print_notes(console, comparison.notes)
-    tables = [groups_table(comparison, metrics)] if metrics else []
-    tables += [settings_table(comparison), circumstances_table(comparison)]
-    runs = runs_table(comparison, metrics)
-    tables += [with_curves(runs, comparison.runs, metrics[0]) if metrics and can_sketch(console) else runs]
-    tables += [lineage_table(comparison.lineage)]
-    for table in tables:
-        if table.rows:
-            print_table(console, table)
 
 
 def print_diff(
@@ -150,6 +141,36 @@ def print_diff(
     hidden = len(diff.differences) - len(shown)
     parts = [f"{counted(diff.n_equal, 'key')} equal"] + ([f"{hidden} volatile hidden (--all)"] if hidden else [])
     print_line(console, ("" if shown else "no difference; ") + ", ".join(parts), style="dim")
+
+
+def print_code(found: CodeDifference, console: Console | None = None) -> None:
+    """How the code of two runs differs: what was compared, then the unified diff."""
+    console = console or make_console()
+    print_line(console)
+    print_line(console, found.sentence, style="bold")
+    for remark in found.remarks:
+        print_line(console, f"- {remark}", style="dim")
+    for line in printable_lines(found.changes.rstrip("\n")) if found.changes else ():
+        mark = "" if line.startswith(("+++", "---")) else line[:1]
+        console.print(Text(line, style=_DIFF_STYLES.get(mark, "")))
+
+
+def print_lineage(console: Console, graph: LineageGraph) -> None:
+    """What runs build on, as trees; nothing where they build on nothing and were never resumed."""
+    if not graph.nodes:
+        return
+    print_line(console, "Lineage", style="bold")
+    trees: list[Tree] = []
+    branches: list[Tree] = []
+    for line in lineage_outline(graph):
+        words = Text(printable(line.sentence))
+        branch = branches[line.depth - 1].add(words) if line.depth else Tree(words, guide_style="dim")
+        branches[line.depth :] = [branch]
+        if not line.depth:
+            trees.append(branch)
+    for tree in trees:
+        console.print(tree)
+    print_line(console)
 
 
 def print_notes(console: Console, notes: Sequence[Note]) -> None:
@@ -202,6 +223,27 @@ def print_json(data: Any) -> None:
     import json
 
     sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as comma-separated values on stdout, for a spreadsheet."""
+    from trackbridge.report.csv import rows_csv
+
+    sys.stdout.write(rows_csv(rows))
+
+
+def print_as(tables: Sequence[Table], output_format: str, remarks: Sequence[str] = ()) -> None:
+    """Tables for a person, and remarks below them: laid out for the terminal, or as Markdown ("md")."""
+    from trackbridge.report.markdown import remarks_markdown, table_markdown
+
+    if output_format == "md":
+        parts = [*(table_markdown(table) for table in tables if table.rows), remarks_markdown(remarks)]
+        print_text("\n\n".join(filter(None, parts)) + "\n")
+        return
+    console = make_console()
+    print_tables(console, tables)
+    for remark in remarks:
+        print_line(console, f"- {remark}")
 
 
 def print_text(text: str) -> None:

@@ -7,7 +7,6 @@ It holds no text of its own beyond the notes and the verdicts' sentences, so eve
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from trackbridge.comparison.groups import ReplicateGroup, groups_by, replicate_g
 from trackbridge.comparison.importance import Importance, parameter_importance
 from trackbridge.comparison.judging import Pair, with_statistics, with_verdicts
 from trackbridge.comparison.lineage import Descent, lineage_of
+from trackbridge.comparison.lineage_graph import LineageGraph, lineage_graph
 from trackbridge.comparison.metrics import chosen_metrics
 from trackbridge.comparison.note import Note
 from trackbridge.comparison.notes import notes_on
@@ -34,6 +34,7 @@ from trackbridge.comparison.scores import MetricComparison, compare_metric
 from trackbridge.comparison.seed_variance import SeedVariance, seed_variance
 from trackbridge.comparison.statistics.intervals import is_usable
 from trackbridge.comparison.verdict import PairVerdict
+from trackbridge.display import notebook_html
 from trackbridge.errors import MissingDependencyError, MisuseError, NotFoundError, nearest
 from trackbridge.store.records import RunRecord
 
@@ -99,6 +100,11 @@ class Comparison:
         scores, durations_s = zip(*scored, strict=True)
         return expected_best(scores, lower_is_better=compared.lower_is_better, durations_s=durations_s)
 
+    @property
+    def lineage_graph(self) -> LineageGraph:
+        """What the runs build on and where they were resumed, as nodes and links; empty where there is none of it."""
+        return lineage_graph(self.runs, self.names, self.lineage)
+
     def divergence(self, one: str, other: str) -> Divergence:
         """The first step at which two runs differ in any bit, and what could have caused it. Reads both runs' curves.
 
@@ -138,16 +144,8 @@ class Comparison:
         return verdict_rows(self.verdicts)
 
     def _repr_html_(self) -> str:
-        """A table of the groups with the verdicts and notes below, for a notebook."""
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("group", "runs", *self.metrics))
-        body = ""
-        for index, group in enumerate(self.groups):
-            cells = [group.label, str(len(group.runs))]
-            cells += [_cell(metric, index) for metric in self.metrics.values()]
-            body += "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-        told = [verdict.sentence for verdict in self.verdicts] + [note.text for note in self.notes]
-        items = "".join(f"<li>{html.escape(text)}</li>" for text in told)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{items}</ul>"
+        """The panels of the report, for a notebook."""
+        return notebook_html(self)
 
 
 def compare(
@@ -295,11 +293,3 @@ def _baselines(groups: Sequence[ReplicateGroup], reference_ids: set[str]) -> dic
         if index not in marked
     }
     return {index: baseline for index, baseline in found.items() if baseline is not None}
-
-
-def _cell(metric: MetricComparison, index: int) -> str:
-    group = metric.groups[index]
-    mean, interval = group.scores.mean, group.statistics.interval if group.statistics else None
-    if mean is None:
-        return "-"
-    return f"{mean:.4g}" + (f" [{interval.low:.4g}, {interval.high:.4g}]" if interval else "")

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trackbridge.comparison.canonical import MISSING
+from trackbridge.comparison.code import CodeDifference
 from trackbridge.comparison.diff import RunDiff
 from trackbridge.comparison.difference import Difference
 from trackbridge.comparison.divergence import Divergence
 from trackbridge.comparison.expected_best import ExpectedBest
 from trackbridge.comparison.importance import Importance
+from trackbridge.comparison.lineage_graph import LineageGraph
 from trackbridge.comparison.run_scores import Point
 from trackbridge.comparison.scores import MetricComparison
 from trackbridge.comparison.verdict import PairVerdict
@@ -55,6 +57,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "findings": [json_safe(dataclasses.asdict(one)) for one in comparison.findings()],
         "diff": diff_json(comparison.diff),
         "lineage": [json_safe(dataclasses.asdict(one)) for one in comparison.lineage],
+        "lineage_graph": _lineage_graph_json(comparison.lineage_graph),
         "notes": [json_safe(dataclasses.asdict(note)) for note in comparison.notes],
     }
 
@@ -86,6 +89,11 @@ def divergence_json(found: Divergence) -> dict[str, Any]:
         "causes": [{"section": one.section, "key": one.key} for one in found.causes],
         "sentence": found.sentence,
     }
+
+
+def code_json(found: CodeDifference) -> dict[str, Any]:
+    """The difference between the code of two runs as JSON data, with the unified diff as text."""
+    return {**dataclasses.asdict(found), "sentence": found.sentence}
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -145,15 +153,23 @@ def json_safe(value: Any) -> Any:
 
 def _leading_json(comparison: Comparison) -> dict[str, Any]:
     """Importance, seeds and the expected best, of the leading metric."""
+    return {
+        "importance": importance_json(comparison.importance()),
+        **seeds_json(comparison),
+    }
+
+
+def seeds_json(comparison: Comparison) -> dict[str, Any]:
+    """What each seed does to the leading metric and the expected best of n runs, per group, as JSON data."""
     indices = range(len(comparison.groups))
     return {
-        "importance": _importance_json(comparison.importance()),
         "seed_variance": [json_safe(dataclasses.asdict(comparison.seed_variance(index))) for index in indices],
         "expected_best": [_expected_best_json(comparison.expected_best(index)) for index in indices],
     }
 
 
-def _importance_json(importance: Importance) -> dict[str, Any]:
+def importance_json(importance: Importance) -> dict[str, Any]:
+    """The evidence on every parameter as JSON data, with the settings and scores it is from."""
     return {
         "reason": importance.reason,
         "settings": list(importance.settings),
@@ -230,6 +246,16 @@ def _verdict_json(verdict: PairVerdict) -> dict[str, Any]:
 
 def _point_json(point: Point | None) -> dict[str, Any] | None:
     return None if point is None else {"value": json_safe(point.value), "step": point.step}
+
+
+def _lineage_graph_json(graph: LineageGraph) -> dict[str, Any]:
+    return {
+        "nodes": [json_safe(dataclasses.asdict(node)) for node in graph.nodes],
+        "links": [
+            {"parent": link.parent, "child": link.child, "role": link.descent.role, "step": link.descent.step}
+            for link in graph.links
+        ],
+    }
 
 
 def _difference_json(difference: Difference) -> dict[str, Any]:

@@ -25,12 +25,12 @@ from trackbridge.comparison.verdict import PairVerdict
 from trackbridge.errors import MissingDependencyError, MisuseError
 from trackbridge.store.records import RunRecord
 
-_ENDED = {"failed": "failed", "killed": "killed", "lost": "lost", "running": "still running"}
+_ENDED = {"failed": "ended by an error", "killed": "killed", "lost": "lost", "running": "still running"}
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a change must fulfil: no metric's mean worse than the baseline's by more than a margin, and no failed runs.
+    """What a change must fulfil: a mean not worse than the baseline's by more than a margin, and no failed runs.
 
     `worse_than` is the margin, in the metric's unit. `failed_allowed` is how many runs of a setting may fail: end
     without finishing, without a finite score, or having learned nothing. `at` says which value of a run counts.
@@ -96,7 +96,7 @@ class Gate:
         n_failed, n = sum(map(len, by_trouble.values())), len(group.runs)
         setting = _name(group)
         if not n_failed:
-            return Case(setting, "runs", "pass", f"{n} of {n} runs of {setting} have a score")
+            return Case(setting, "runs", "pass", f"0 of {n} runs of {setting} failed")
         told = ", ".join(f"{named_runs(ids, names)} ({trouble})" for trouble, ids in by_trouble.items())
         sentence = f"{n_failed} of {n} runs of {setting} failed: {told}"
         if n_failed <= self.failed_allowed:

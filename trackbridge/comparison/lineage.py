@@ -15,13 +15,14 @@ from trackbridge.store.records import RunRecord
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """A run took `role` (weights, or the labels of a teacher) from the weights another kept at `step`.
+    """The run `run_id` took `role` (weights, or the labels of a teacher) from the weights another kept at `step`.
 
     `sha256` is that of these weights. Of weights, `carried` and `own` count the parameters that came along and that the
     run drew itself, by the part of the model they are in.
     """
 
     run: str
+    run_id: str
     builds_on: str
     builds_on_id: str
     role: str
@@ -51,15 +52,15 @@ def lineage_of(runs: Sequence[RunRecord], names: Sequence[str]) -> tuple[Descent
         for run_id, name, lineage in generation:
             for role, told in lineage.items():
                 if _is_descent(told):
-                    found.setdefault((run_id, role, told["run_id"]), _descent(name, role, told))
+                    found.setdefault((run_id, role, told["run_id"]), _descent(run_id, name, role, told))
                     earlier.append((told["run_id"], told["run"], told.get("lineage", {})))
         generation = earlier
     return tuple(found.values())
 
 
-def _descent(run: str, role: str, told: Mapping[str, Any]) -> Descent:
+def _descent(run_id: str, run: str, role: str, told: Mapping[str, Any]) -> Descent:
     carried, own = told.get("carried", {}), told.get("own", {})
-    return Descent(run, told["run"], told["run_id"], role, told["step"], told["sha256"], carried, own)
+    return Descent(run, run_id, told["run"], told["run_id"], role, told["step"], told["sha256"], carried, own)
 
 
 def _is_descent(value: Any) -> bool:

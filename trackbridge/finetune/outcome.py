@@ -23,8 +23,7 @@ class Outcome:
     @property
     def judged_by(self) -> str | None:
         """The score a person watches, such as `eval_in_domain/mcc`; None for a run that never began."""
-        # runs of earlier versions, which all kept their best weights, say only what chose these
-        name = self._summary("judged_by") or self.chosen_by
+        name = self._summary("judged_by")
         return name if isinstance(name, str) else None
 
     @property

@@ -76,7 +76,7 @@ def _record_plan(
     told = {"path": texts.source, "sha256": texts.sha256, "texts": sum(map(len, texts.documents)), **counts}
     run.log_config({"text": told}, scope="data")
     run.log_seeds(seeds_of(config))
-    run.log_summary({"judged_by": "eval/loss", "chosen_by": None})
+    run.log_summary({"judged_by": "eval/loss"})
 
 
 def _encoded(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trackbridge.run.run import Run
 
 _PROPERTY = "trackbridge_run"
+_PLAIN = (bool, int, float, str)
 _run_key: pytest.StashKey[Run] = pytest.StashKey()
 _ended_by_key: pytest.StashKey[pytest.ExceptionInfo[BaseException] | None] = pytest.StashKey()
 
@@ -53,7 +54,7 @@ def trackbridge_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     )
     item.stash[_run_key] = run
     item.user_properties.append((_PROPERTY, str(run.path)))
-    run.log_config(_identity(item), scope="pytest")
+    _log_identity(run, item)
     yield run
     _end(run, item)
 
@@ -70,7 +71,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     reports = (report for reports in terminalreporter.stats.values() for report in reports)
     told = (pair for report in reports for pair in getattr(report, "user_properties", ()))
     paths = {path for name, path in told if name == _PROPERTY}
-    if paths and terminalreporter.config.get_verbosity() >= 0:
+    if paths and terminalreporter.verbosity >= 0:
         roots = {str(Path(path).parent.parent) for path in paths}
         terminalreporter.write_line(f"trackbridge: {len(paths)} run(s) below {', '.join(sorted(roots))}")
 
@@ -85,14 +86,17 @@ def _root(config: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return (base.parent if hasattr(config, "workerinput") else base) / "trackbridge-runs"
 
 
-def _identity(item: pytest.Item) -> dict[str, Any]:
-    """The test without its parameters, and these: as they are where they are plain, else by pytest's name for them."""
+def _log_identity(run: Run, item: pytest.Item) -> None:
+    """Which test it is, without its parameters; these are its config, but for what is no plain value."""
     callspec = getattr(item, "callspec", None)
     if callspec is None:
-        return {"test": item.nodeid}
-    plain = {name: value for name, value in callspec.params.items() if isinstance(value, (bool, int, float, str))}
-    told = plain if len(plain) == len(callspec.params) else {**plain, "id": callspec.id}
-    return {"test": item.nodeid.removesuffix(f"[{callspec.id}]"), "parameters": told}
+        run.log_config({"test": item.nodeid}, scope="pytest")
+        return
+    parameters = {name: one for name, one in callspec.params.items() if one is None or isinstance(one, _PLAIN)}
+    test = {"test": item.nodeid.removesuffix(f"[{callspec.id}]")}
+    # Two objects that cannot be told apart in a config would make replicates of what are none.
+    run.log_config(test if len(parameters) == len(callspec.params) else {**test, "id": callspec.id}, scope="pytest")
+    run.log_config(parameters)
 
 
 def _end(run: Run, item: pytest.Item) -> None:
@@ -103,7 +107,7 @@ def _end(run: Run, item: pytest.Item) -> None:
     ended_by = item.stash[_ended_by_key]
     if ended_by is None:
         run.finish()
-    elif ended_by.errisinstance(pytest.skip.Exception):
+    elif isinstance(ended_by.value, pytest.skip.Exception):
         run.finish("killed", error=f"the test was skipped: {ended_by.value}")
     else:
         run.end_by(ended_by.value)

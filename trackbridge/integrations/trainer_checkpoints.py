@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from transformers import TrainerState, TrainingArguments
 
 from trackbridge.events.names import lower_is_better
-from trackbridge.integrations.trainer_names import numbers_of, scores_of
+from trackbridge.events.trainer_names import numbers_of, scores_of
 from trackbridge.journal.paths import kept_folder
 from trackbridge.journal.sidecar import read_sidecar
 from trackbridge.run.run import Run

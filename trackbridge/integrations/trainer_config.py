@@ -7,6 +7,7 @@ one flat namespace let overwrite each other.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,8 @@ from transformers.trainer_pt_utils import get_model_param_count
 
 from trackbridge.run.seeds import Seeds
 
-_OFF: tuple[object, ...] = (None, "", [], {}, set())
+_TELLING = frozenset({"peft_type", "r", "alpha", "lora_alpha"})
+"""Of an adapter always recorded."""
 
 
 def trainer_config(args: TrainingArguments, state: TrainerState, model: object) -> dict[str, dict[str, Any]]:
@@ -74,10 +76,18 @@ def _peft_config(model: object) -> dict[str, Any]:
     adapters = getattr(model, "peft_config", None)
     if not isinstance(adapters, Mapping):
         return {}
-    # most of the fifty keys are variations of the technique that are off
+    return {name: _adapter_config(adapter) for name, adapter in adapters.items()}
+
+
+def _adapter_config(adapter: Any) -> dict[str, Any]:
+    """The kind and size of an adapter, and what else is not as peft has it by default, of some fifty options."""
+    known = dataclasses.fields(adapter) if dataclasses.is_dataclass(adapter) else ()
+    # a mutable default is made by a factory; peft's are all empty
+    defaults = {field.name: None if field.default is dataclasses.MISSING else field.default for field in known}
     return {
-        name: {key: value for key, value in _as_mapping(adapter).items() if value is not False and value not in _OFF}
-        for name, adapter in adapters.items()
+        key: value
+        for key, value in _as_mapping(adapter).items()
+        if key in _TELLING or key not in defaults or (value or None) != (defaults[key] or None)
     }
 
 

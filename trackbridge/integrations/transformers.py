@@ -19,7 +19,7 @@ from trackbridge.errors import JournalWriteError, MisuseError, TrackbridgeError,
 from trackbridge.integrations.trainer_checkpoints import Policy, Ranking, TrainerCheckpoints
 from trackbridge.integrations.trainer_config import seeds_in_force, trainer_config
 from trackbridge.integrations.trainer_folders import loaded_step, resumed_folder, saved_folder, unshare_leftovers
-from trackbridge.integrations.trainer_names import is_final_report, metrics_of, numbers_of
+from trackbridge.events.trainer_names import is_final_report, metrics_of, numbers_of
 from trackbridge.integrations.trainer_runs import GivenRun, OwnRuns
 from trackbridge.journal.paths import journal_files
 from trackbridge.run.run import Run

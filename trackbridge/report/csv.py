@@ -1,17 +1,15 @@
-"""A comparison as comma-separated values, one row per run."""
+"""Rows as comma-separated values."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trackbridge.comparison.comparison import Comparison
 
-
-def comparison_csv(comparison: Comparison) -> str:
-    """The rows of `Comparison.rows()` under one header, numbers in full precision."""
-    rows = comparison.rows()
+def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows under one header, such as those of `Comparison.rows()`, numbers in full precision."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()

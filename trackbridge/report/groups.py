@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.replicates import GroupStatistics
@@ -10,6 +11,8 @@ from trackbridge.comparison.scores import GroupScore
 from trackbridge.report.strip import Dot, Strip, StripRow
 from trackbridge.report.tables import AT_WORDS, Cell, Column, Table
 from trackbridge.report.text import counted, number_text
+
+_NONE = "-"
 
 
 def group_strip(comparison: Comparison, metric: str) -> Strip:
@@ -47,9 +50,9 @@ def replicates_table(comparison: Comparison, metric: str) -> Table:
         Column("group", importance="essential"),
         Column("scores", "right"),
         Column("95 % interval of the mean", "right", "essential"),
-        Column("interquartile mean", "right", "useful"),
-        Column("learned nothing", "right", "useful"),
-        Column("luck of the best run", "right", "extra"),
+        Column("interquartile mean", "right"),
+        Column("learned nothing", "right"),
+        Column("luck of the best", "right"),
     )
     rows = tuple(
         (Cell(score.label, style=index), Cell(str(score.scores.n)), *_statistics_cells(score, score.statistics))
@@ -57,19 +60,23 @@ def replicates_table(comparison: Comparison, metric: str) -> Table:
         if score.statistics is not None and score.n_runs > 1
     )
     caption = (
-        "t interval; interquartile mean from 8 scores on; rate of runs that learned nothing with its Wilson interval;"
-        " how far the best of so many runs is above their mean by luck alone"
+        "t interval; interquartile mean from 8 scores on; learned nothing: with the Wilson interval of the rate;"
+        " luck: how far the best of so many runs lies from their mean by chance alone"
     )
-    return Table(f"What the replicates tell of {metric}", columns, rows, caption)
+    return _without_blanks(Table(f"What the replicates tell of {metric}", columns, rows, caption))
 
 
 def _statistics_cells(score: GroupScore, known: GroupStatistics) -> Iterator[Cell]:
     interval, rate = known.interval, known.degenerate_rate
-    n = score.scores.n + score.n_degenerate
-    yield Cell(f"{number_text(interval.low)} to {number_text(interval.high)}" if interval else "-")
+    failed = f"{score.n_degenerate} of {score.scores.n + score.n_degenerate} ({rate.low:.0%} to {rate.high:.0%})"
+    yield Cell(f"{number_text(interval.low, 3)} to {number_text(interval.high, 3)}" if interval else _NONE)
     yield Cell(number_text(known.iqm))
-    yield Cell(
-        f"{score.n_degenerate} of {n} ({rate.low:.0%} to {rate.high:.0%})",
-        tone="bad" if score.n_degenerate else "plain",
-    )
-    yield Cell("-" if known.best_run_optimism is None else number_text(known.best_run_optimism, 2))
+    yield Cell(failed, tone="bad") if score.n_degenerate else Cell(_NONE)
+    yield Cell(number_text(known.best_run_optimism, 2))
+
+
+def _without_blanks(table: Table) -> Table:
+    """The table without the columns that have nothing to tell of any group."""
+    kept = [index for index in range(len(table.columns)) if any(row[index].text != _NONE for row in table.rows)]
+    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[index] for index in kept), rows=rows)

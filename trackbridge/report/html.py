@@ -12,8 +12,9 @@ from trackbridge.report.picture import chart_css
 from trackbridge.report.tables import Cell, Column, Table
 
 MAX_OPEN_ROWS = 25
+MAX_CHARS_ON_A_LINE = 36
 
-_BREAKS = re.compile(r"([./_=,])(?=\w)")
+_BREAKS = re.compile(r"(?<=\w)([./_=,])(?=\w)")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -77,10 +78,16 @@ def table_html(table: Table) -> str:
     )
 
 
-def list_html(items: Sequence[tuple[str, str]], kind: str) -> str:
-    """Sentences one below the other, each a (mark, text); nothing where there are none. `kind` is the list's class."""
+def list_html(items: Sequence[tuple[str, str]], kind: str, *, n_open: int) -> str:
+    """Sentences one below the other, each a (mark, text); nothing where there are none. `kind` is the list's class.
+
+    All but the first `n_open` are behind a line that counts them.
+    """
     entries = [element("li", text(sentence), class_=mark) for mark, sentence in items]
-    return element("ul", *entries, class_=f"told {kind}") if entries else ""
+    lists = [element("ul", *part, class_=f"told {kind}") for part in (entries[:n_open], entries[n_open:]) if part]
+    if len(lists) < 2:
+        return "".join(lists)
+    return lists[0] + element("details", element("summary", f"{len(entries) - n_open} more"), lists[1])
 
 
 def _name_cell(cell: Cell, column: Column) -> str:
@@ -92,7 +99,8 @@ def _name_cell(cell: Cell, column: Column) -> str:
 def _cell(cell: Cell, column: Column) -> str:
     tone = "" if cell.tone == "plain" else cell.tone
     shade = "" if cell.shade is None else f"s{cell.shade}"
-    return element("td", text(cell.text), class_=" ".join(filter(None, (_side(column), tone, shade))))
+    length = "long" if len(cell.text) > MAX_CHARS_ON_A_LINE else ""
+    return element("td", text(cell.text), class_=" ".join(filter(None, (_side(column), tone, shade, length))))
 
 
 def _side(column: Column) -> str:

@@ -19,6 +19,7 @@ from trackbridge.report.text import number_text, value_text
 TONES: dict[EvidenceFor, Tone] = {"associated": "good", "no evidence": "muted", "not enough runs": "muted"}
 BY_FACTORS = 8
 MAX_LEVELS = 12
+MAX_KEYS = 3
 SMALL = Size(430, 260)
 
 _COLUMNS = (
@@ -71,7 +72,9 @@ def _row(one: ParameterImportance) -> tuple[Cell, ...]:
 
 
 def _name(parameter: Parameter) -> str:
-    return " = ".join((parameter.key, *parameter.aliases))
+    keys = (parameter.key, *parameter.aliases)
+    more = f" and {len(keys) - MAX_KEYS} more" if len(keys) > MAX_KEYS else ""
+    return " = ".join(keys[:MAX_KEYS]) + more
 
 
 def _scatter(
@@ -82,7 +85,7 @@ def _scatter(
         Line(label, np.array([value]), np.array([score]), 0, weight="thin")
         for label, value, score in zip(settings, values, scores, strict=True)
     )
-    chart = Chart(metric, lines, x_title=_name(one.parameter), summary=one.sentence)
+    chart = Chart(metric, lines, x_title=one.parameter.key, summary=one.sentence)
     return draw_chart(chart, size=SMALL, x_scale=_scale_for(values), css=css)
 
 
@@ -102,5 +105,5 @@ def _strip(
         StripRow(level, 0, tuple(members), mean=fmean(dot.value for dot in members) if len(members) > 1 else None)
         for level, members in sorted(dots.items(), key=lambda item: -len(item[1]))[:MAX_LEVELS]
     ]
-    title = f"{metric} by {_name(one.parameter)}"
+    title = f"{metric} by {one.parameter.key}"
     return draw_strip(Strip(title, tuple(rows), one.sentence), width=SMALL.width, css=css)

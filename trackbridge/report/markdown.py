@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from trackbridge.comparison.code import CodeDifference
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import RunDiff
 from trackbridge.comparison.difference import Difference
 from trackbridge.comparison.divergence import Divergence
+from trackbridge.comparison.lineage_graph import LineageGraph
 from trackbridge.comparison.note import Note
+from trackbridge.report.lineage import lineage_outline
 from trackbridge.report.tables import (
     Table,
     alias_sentences,
@@ -22,18 +25,21 @@ from trackbridge.report.tables import (
     subtitle_text,
     title_text,
 )
-from trackbridge.report.text import printable
+from trackbridge.report.text import printable, printable_lines
+from trackbridge.report.verdicts import leading_verdicts, verdicts_table
 
 # "@" is among them since a run named after a person must not call that person to the pull request.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&@])")
 
 
 def comparison_markdown(comparison: Comparison, metrics: Sequence[str]) -> str:
-    """Scores by group, what differs, scores by run and the notes, with a final newline."""
-    tables = [groups_table(comparison, metrics), settings_table(comparison), circumstances_table(comparison)]
-    tables += [runs_table(comparison, metrics), lineage_table(comparison.lineage)]
+    """Verdicts, notes, scores by group, what differs and scores by run, with a final newline."""
+    tables = [groups_table(comparison, metrics), verdicts_table(comparison, metrics), settings_table(comparison)]
+    tables += [circumstances_table(comparison), runs_table(comparison, metrics), lineage_table(comparison.lineage)]
     head = f"### {escaped(title_text(comparison))}\n\n{escaped(subtitle_text(comparison))}"
-    parts = [head, _notes(comparison.notes), *(table_markdown(table) for table in tables if table.rows)]
+    verdicts = remarks_markdown([one.sentence for one in leading_verdicts(comparison)])
+    parts = [head, _notes(comparison.notes), verdicts, *(table_markdown(table) for table in tables if table.rows)]
+    parts.append(_lineage(comparison.lineage_graph))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -44,9 +50,24 @@ def diff_markdown(diff: RunDiff, shown: Sequence[Difference], divergences: Seque
     return "\n\n".join(filter(None, [_notes(diff.notes), *tables, *map(escaped, sentences)])) + "\n"
 
 
+def code_markdown(found: CodeDifference) -> str:
+    """The difference between the code of two runs: what was compared, then the unified diff, with a final newline."""
+    parts = [f"#### {escaped(found.sentence)}", "\n".join(f"- {escaped(remark)}" for remark in found.remarks)]
+    if found.changes:
+        # Markdown in the code itself must not end the block.
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", found.changes)), default=0))
+        parts.append("\n".join([f"{fence}diff", *printable_lines(found.changes.rstrip("\n")), fence]))
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
 def table_markdown(table: Table) -> str:
     """One table under a heading."""
     return "\n".join(_lines(table))
+
+
+def remarks_markdown(remarks: Sequence[str]) -> str:
+    """Sentences as a list; empty for none."""
+    return "\n".join(f"- {escaped(remark)}" for remark in remarks)
 
 
 def escaped(text: str) -> str:
@@ -58,6 +79,11 @@ def _notes(notes: Sequence[Note]) -> str:
     return "\n".join(
         f"- **{escaped(note.text)}**" if note.level == "warning" else f"- {escaped(note.text)}" for note in notes
     )
+
+
+def _lineage(graph: LineageGraph) -> str:
+    """What the runs build on as nested lists."""
+    return "\n".join(f"{'  ' * line.depth}- {escaped(line.sentence)}" for line in lineage_outline(graph))
 
 
 def _lines(table: Table) -> Iterator[str]:

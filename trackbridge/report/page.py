@@ -24,7 +24,7 @@ from trackbridge.report.tables import subtitle_text, title_text
 
 
 def comparison_page(comparison: Comparison, *, against: str | None = None, now_ns: int | None = None) -> str:
-    """The whole page: verdicts and findings first, then scores, curves, what differs, parameters, seeds and runs.
+    """The whole page: verdicts and scores first, then findings, curves, what differs, parameters, seeds and runs.
 
     Args:
         comparison: what to tell.
@@ -39,8 +39,8 @@ def comparison_page(comparison: Comparison, *, against: str | None = None, now_n
     body = [
         element("header", element("h1", text(title)), element("p", text(subtitle_text(comparison)))),
         answer_panel(comparison),
-        findings_panel(comparison.findings(now_ns)),
         scores_panel(comparison),
+        findings_panel(comparison, now_ns),
         sweeps_panel(comparison, against) if against else "",
         curves_panel(comparison),
         differences_panel(comparison),

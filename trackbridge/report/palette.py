@@ -29,14 +29,28 @@ def dash(style: int) -> str:
 
 def palette_css(selector: str) -> str:
     """Rules that define paper, ink, grid and line colours for everything below `selector`; paper is light."""
-    light = _variables("#ffffff", "#1f2328", "#59636e", "#e3e7ec", _LIGHT) + _tones("#00704f", "#b04700", "#0063a0")
-    dark = _variables("#0f1318", "#e6eaef", "#99a3ae", "#2a3038", _DARK) + _tones(_DARK[2], _DARK[1], _DARK[0])
+    light, dark = _light(), _dark()
     return f"{selector}{{{light}}}@media screen and (prefers-color-scheme:dark){{{selector}{{{dark}}}}}"
+
+
+def notebook_palette_css(selector: str) -> str:
+    """The same for the output of a notebook, whose own theme comes before what the system prefers."""
+    chosen_light = f"[data-jp-theme-light=true] {selector},.vscode-light {selector}"
+    chosen_dark = f"[data-jp-theme-light=false] {selector},.vscode-dark {selector}"
+    return f"{palette_css(selector)}{chosen_light}{{{_light()}}}@media screen{{{chosen_dark}{{{_dark()}}}}}"
 
 
 def colour_classes_css() -> str:
     """Rules for the classes of `colour_class`."""
     return "".join(f".c{index}{{--own:var(--c{index})}}" for index in range(len(_LIGHT)))
+
+
+def _light() -> str:
+    return _variables("#ffffff", "#1f2328", "#59636e", "#e3e7ec", _LIGHT) + _tones("#00704f", "#b04700", "#0063a0")
+
+
+def _dark() -> str:
+    return _variables("#0f1318", "#e6eaef", "#99a3ae", "#2a3038", _DARK) + _tones(_DARK[2], _DARK[1], _DARK[0])
 
 
 def _tones(good: str, bad: str, busy: str) -> str:

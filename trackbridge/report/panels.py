@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from trackbridge.comparison.comparison import Comparison
-from trackbridge.comparison.finding import Finding
 from trackbridge.comparison.sweep import sweep
 from trackbridge.report.chart import NARROW, WIDE, Chart, Size, draw_chart
 from trackbridge.report.curves import metric_chart
 from trackbridge.report.groups import group_strip, replicates_table
 from trackbridge.report.html import folded_html, list_html, section_html
 from trackbridge.report.importance import importance_table, parameter_pictures
+from trackbridge.report.lineage import lineage_section
 from trackbridge.report.markup import element, text
 from trackbridge.report.palette import colour_class
 from trackbridge.report.scale import LinearScale, ScaleKind, suitable_scale
@@ -23,7 +23,6 @@ from trackbridge.report.tables import (
     circumstances_table,
     group_text,
     groups_table,
-    lineage_table,
     runs_table,
     settings_table,
 )
@@ -33,12 +32,13 @@ from trackbridge.report.verdicts import TONES, leading_verdicts, verdicts_table
 MAX_TABLE_METRICS = 6
 MAX_CHARTS = 6
 MAX_CARDS = 6
-MAX_FINDINGS = 20
+MAX_SENTENCES = 3
+MAX_OPEN_NOTES = 6
 MAX_PARAMETER_PICTURES = 6
 MAX_ROWS_OF_DOTS = 20
 # All charts of a page share these, so that a page of many long runs still fits in a mail.
-MAX_POINTS_WIDE = 14_000
-MAX_POINTS_NARROW = 6_000
+MAX_POINTS = 20_000
+NARROW_SHARE = 0.3
 
 
 def shown_metrics(comparison: Comparison) -> list[str]:
@@ -47,20 +47,19 @@ def shown_metrics(comparison: Comparison) -> list[str]:
 
 
 def answer_panel(comparison: Comparison) -> str:
-    """What the reader came for: the scores in short, the verdicts by the leading metric, and what to know first."""
+    """What the reader came for: scores in short, what could overturn them, and the verdicts by the leading metric."""
     verdicts = [(TONES[one.verdict], one.sentence) for one in leading_verdicts(comparison)]
-    notes = [(note.level, note.text) for note in comparison.notes]
-    return _cards(comparison) + list_html(verdicts, "verdicts") + list_html(notes, "notes")
+    warnings = [(note.level, note.text) for note in comparison.notes if note.level == "warning"]
+    told = list_html(verdicts, "verdicts", n_open=MAX_SENTENCES)
+    return _cards(comparison) + list_html(warnings, "notes", n_open=MAX_OPEN_NOTES) + told
 
 
-def findings_panel(findings: Sequence[Finding]) -> str:
-    """What is wrong with the runs, the gravest first; of many, the first ones and how many more there are."""
-    if not findings:
-        return ""
-    told = [(one.severity, one.sentence) for one in findings[:MAX_FINDINGS]]
-    more = len(findings) - MAX_FINDINGS
-    rest = element("p", text(f"and {more} more, in the findings of the JSON"), class_="muted") if more > 0 else ""
-    return element("section", element("h2", "Findings"), list_html(told, "notes"), rest)
+def findings_panel(comparison: Comparison, now_ns: int | None = None) -> str:
+    """What is wrong with the runs, the gravest first, and what else to know of them. For `now_ns` see `findings`."""
+    told = [(one.severity, one.sentence) for one in comparison.findings(now_ns)]
+    remarks = [(note.level, note.text) for note in comparison.notes if note.level != "warning"]
+    lists = list_html(told, "notes", n_open=MAX_OPEN_NOTES) + list_html(remarks, "notes", n_open=MAX_OPEN_NOTES)
+    return element("section", element("h2", "Findings"), lists) if lists else ""
 
 
 def scores_panel(comparison: Comparison) -> str:
@@ -88,11 +87,14 @@ def differences_panel(comparison: Comparison) -> str:
     return section_html(settings_table(comparison)) + section_html(circumstances_table(comparison))
 
 
-def curves_panel(comparison: Comparison) -> str:
-    """A chart of each metric that has curves: runs, means and bands."""
+def curves_panel(comparison: Comparison, *, limit: int = MAX_CHARTS, max_points: int = MAX_POINTS) -> str:
+    """A chart of each metric that has curves, the first `limit` of them: runs, means and bands.
+
+    `max_points` is how many points all charts together may have.
+    """
     metrics = shown_metrics(comparison)
-    drawn = [name for name in metrics if any(score.n > 1 for score in comparison.metrics[name].runs)][:MAX_CHARTS]
-    charts = [element("figure", *_curve_in_both_sizes(comparison, name, len(drawn))) for name in drawn]
+    drawn = [name for name in metrics if any(score.n > 1 for score in comparison.metrics[name].runs)][:limit]
+    charts = [element("figure", *_curve(comparison, name, max_points // len(drawn))) for name in drawn]
     if not charts:
         return ""
     words = "Bold: mean of a group, with a band of one standard deviation, as far as all its runs go."
@@ -110,7 +112,7 @@ def sweeps_panel(comparison: Comparison, key: str) -> str:
         MisuseError: it holds something other than numbers.
     """
     sweeps = [sweep(comparison, metric, key) for metric in shown_metrics(comparison)[:MAX_CHARTS]]
-    charts = [element("figure", *_in_both_sizes(sweep_chart(one), len(sweeps))) for one in sweeps]
+    charts = [element("figure", *_in_both_sizes(sweep_chart(one), MAX_POINTS)) for one in sweeps]
     words = f"A dot: one run, {AT_WORDS[comparison.at]}. The line: their means, with a band of one standard deviation."
     left_out = max((one.n_without for one in sweeps), default=0)
     words += f" {counted(left_out, 'run')} without that key or score not shown." if left_out else ""
@@ -128,9 +130,8 @@ def importance_panel(comparison: Comparison) -> str:
         return element("section", element("h2", "Parameters"), reason)
     pictures = parameter_pictures(importance, name, limit=MAX_PARAMETER_PICTURES, css="")
     grid = element("div", *(element("figure", one) for one in pictures), class_="pair")
-    sentences = list_html(
-        [("info", one.sentence) for one in importance.parameters if one.evidence == "associated"], "notes"
-    )
+    associated = [("info", one.sentence) for one in importance.parameters if one.evidence == "associated"]
+    sentences = list_html(associated, "notes", n_open=MAX_OPEN_NOTES)
     return section_html(importance_table(importance)) + sentences + grid
 
 
@@ -139,16 +140,17 @@ def seeds_panel(comparison: Comparison) -> str:
     if not comparison.metrics:
         return ""
     table = seeds_table(comparison)
-    reasons = list_html([("info", one) for one in seed_reasons(comparison)], "notes") if table.rows else ""
+    reasons = [("info", one) for one in seed_reasons(comparison)] if table.rows else []
     found = best_of_chart(comparison)
-    figures = element("figure", *_in_both_sizes(found[0], 1, x_scale=found[1])) if found else ""
-    return section_html(table) + reasons + section_html(best_of_table(comparison)) + figures
+    figures = element("figure", *_in_both_sizes(found[0], MAX_POINTS, x_scale=found[1])) if found else ""
+    told = section_html(table) + list_html(reasons, "notes", n_open=MAX_OPEN_NOTES)
+    return told + section_html(best_of_table(comparison)) + figures
 
 
 def runs_panel(comparison: Comparison) -> str:
     """The runs one by one, and what they build on."""
     metrics = shown_metrics(comparison)
-    return section_html(runs_table(comparison, metrics)) + section_html(lineage_table(comparison.lineage))
+    return section_html(runs_table(comparison, metrics)) + lineage_section(comparison)
 
 
 def _cards(comparison: Comparison) -> str:
@@ -168,14 +170,14 @@ def _cards(comparison: Comparison) -> str:
     return element("div", *cards, class_="cards")
 
 
-def _curve_in_both_sizes(comparison: Comparison, metric: str, n_charts: int) -> Iterator[str]:
+def _curve(comparison: Comparison, metric: str, max_points: int) -> Iterator[str]:
     chart = metric_chart(comparison, metric)
-    yield from _in_both_sizes(chart, n_charts, y_scale=suitable_scale([line.values for line in chart.lines]))
+    yield from _in_both_sizes(chart, max_points, y_scale=suitable_scale([line.values for line in chart.lines]))
 
 
 def _in_both_sizes(
-    chart: Chart, n_charts: int, *, x_scale: ScaleKind = LinearScale, y_scale: ScaleKind = LinearScale
+    chart: Chart, max_points: int, *, x_scale: ScaleKind = LinearScale, y_scale: ScaleKind = LinearScale
 ) -> Iterator[str]:
-    for size, points, name in ((WIDE, MAX_POINTS_WIDE, "wide"), (NARROW, MAX_POINTS_NARROW, "narrow")):
-        fitted = Size(size.width, size.height, points // n_charts)
+    for size, share, name in ((WIDE, 1 - NARROW_SHARE, "wide"), (NARROW, NARROW_SHARE, "narrow")):
+        fitted = Size(size.width, size.height, round(share * max_points))
         yield element("div", draw_chart(chart, size=fitted, x_scale=x_scale, y_scale=y_scale, css=""), class_=name)

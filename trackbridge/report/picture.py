@@ -45,10 +45,14 @@ def picture(
 
 def chart_css() -> str:
     """The rules that every picture needs: colours in light and in dark, and text."""
+    return palette_css(".tb-chart") + picture_css()
+
+
+def picture_css() -> str:
+    """The rules of a picture that takes its colours from what it stands in."""
     return (
-        palette_css(".tb-chart")
-        + ".tb-chart{display:block;max-width:100%;height:auto;"
-        + "font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}.tb-chart text{fill:var(--ink)}"
-        + ".tb-chart .m{fill:var(--muted)}.tb-chart path{stroke-linejoin:round;stroke-linecap:round}"
-        + ".tb-chart path:not(.band){fill:none}"
+        ".tb-chart{display:block;max-width:100%;height:auto;"
+        "font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}.tb-chart text{fill:var(--ink)}"
+        ".tb-chart .m{fill:var(--muted)}.tb-chart path{stroke-linejoin:round;stroke-linecap:round}"
+        ".tb-chart path:not(.band){fill:none}"
     )

@@ -164,7 +164,7 @@ def lineage_table(lineage: Sequence[Descent]) -> Table:
             Cell(one.builds_on),
             Cell(one.role),
             Cell(str(one.step)),
-            Cell(_layers_text(one)),
+            Cell(layers_text(one)),
             Cell(one.sha256[:SHORT_DIGEST]),
             Cell(one.builds_on_id[:SHORT_DIGEST]),
         )
@@ -233,6 +233,14 @@ def named_keys(keys: Sequence[str], limit: int = MAX_NAMED_KEYS, separator: str 
     return separator.join(keys[:limit]) + more
 
 
+def layers_text(descent: Descent) -> str:
+    """How many layers came along, of how many, and whether the top did; "-" where no weights were taken."""
+    if descent.layers is None:
+        return "-"
+    came, there_are = descent.layers
+    return f"{came} of {there_are}" + (" and the top" if "top" in descent.carried else "")
+
+
 def group_text(score: GroupScore) -> str:
     """A group's mean and sd; says so where some of its runs have no finite value."""
     partial = f" ({score.scores.n} of {score.n_runs} runs)" if score.scores.n < score.n_runs else ""
@@ -272,13 +280,6 @@ def _leading_cells(metric: MetricComparison, run: RunRecord) -> list[Cell]:
 def _is_unequal(metric: MetricComparison) -> bool:
     """True where the last common position is not the end of every run, so that it has something to tell."""
     return any(score.common is None or score.common.step != score.last.step for score in metric.runs)
-
-
-def _layers_text(descent: Descent) -> str:
-    if descent.layers is None:
-        return "-"
-    came, there_are = descent.layers
-    return f"{came} of {there_are}" + (" and the top" if "top" in descent.carried else "")
 
 
 def _shared_seeds(runs: Sequence[RunRecord]) -> tuple[Seeds, list[Seeds]]:

@@ -24,6 +24,11 @@ def printable(text: str) -> str:
     return "".join(character if _is_harmless(character) else _spelled(character) for character in text)
 
 
+def printable_lines(text: str) -> list[str]:
+    """The lines of a longer text, tabs as spaces, each printable."""
+    return [printable(line.expandtabs(4)) for line in text.split("\n")]
+
+
 def number_text(value: float | None, digits: int = 4) -> str:
     """A score to so many significant digits; "-" for none, "NaN" and "∞" for what is not finite."""
     if value is None:

@@ -21,7 +21,8 @@ _COLUMNS = (
     Column("p", "right"),
     Column("p (Holm)", "right"),
     Column("n", "right", "extra"),
-    Column("could be seen", "right", "extra"),
+    Column("could be seen", "right"),
+    Column("more runs", "right"),
 )
 
 
@@ -29,8 +30,11 @@ def verdicts_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
     """One row per pair of groups and metric, of the metrics that are shown."""
     shown = [one for one in comparison.verdicts if one.metric in metrics]
     family = max((one.n_family for one in shown), default=0)
-    caption = f"p (Holm) counts in all {family} comparisons; the intervals do not" if family > 1 else ""
-    return Table("Verdicts", _COLUMNS, tuple(_row(one) for one in shown), caption)
+    words = [
+        "could be seen: the smallest difference that this many runs show; more runs: of each, to show the one found"
+    ]
+    words += [f"p (Holm) counts in all {family} comparisons, the intervals do not"] if family > 1 else []
+    return Table("Verdicts", _COLUMNS, tuple(_row(one) for one in shown), "; ".join(words))
 
 
 def leading_verdicts(comparison: Comparison) -> tuple[PairVerdict, ...]:
@@ -50,6 +54,7 @@ def _row(one: PairVerdict) -> tuple[Cell, ...]:
         Cell(number_text(one.p_adjusted, 2)),
         Cell(f"{one.n_pairs} pairs" if one.n_pairs is not None else f"{one.one.n}, {one.other.n}"),
         Cell(number_text(one.smallest_visible, 2)),
+        Cell("-" if one.runs_more is None else str(one.runs_more)),
     )
 
 

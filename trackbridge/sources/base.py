@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from trackbridge.events.models import (
+    CheckpointDeleted,
     CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
@@ -111,6 +112,7 @@ Told: TypeAlias = (
     | SummaryLogged
     | TagsSet
     | CheckpointSaved
+    | CheckpointDeleted
     | RunFinished
 )
 """Events that a source makes itself, with `seq` 0: the journal numbers them."""

@@ -140,7 +140,8 @@ class _WrittenRun:
         session = _digest(self._source, self._run.identity, self._run.session)
         identity = {
             "run_id": self._folder.name,
-            "writer_id": _digest(session, role, str(self._known.n_journals)),
+            # Journals of one time sort by their names, so the names sort by the imports.
+            "writer_id": f"{self._known.n_journals:08x}{_digest(session, role)[8:]}",
             "session_id": session,
             "role": role,
             "producer": f"trackbridge {trackbridge.__version__} import {self._source}",

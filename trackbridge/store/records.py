@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from trackbridge.display import notebook_html
 from trackbridge.errors import NotFoundError, nearest
 
 RunStatus: TypeAlias = Literal["running", "finished", "failed", "killed", "lost"]
@@ -182,3 +183,7 @@ class RunRecord:
             total_ns += max(0, session.last_seen_ns - max(session.started_ns, until_ns))
             until_ns = max(until_ns, session.last_seen_ns)
         return total_ns / 1e9
+
+    def _repr_html_(self) -> str:
+        """What it is, its scores, curves and tables, for a notebook."""
+        return notebook_html(self)

@@ -106,7 +106,8 @@ def _session(session_id: str, logs: Sequence[WriterLog]) -> Session:
     main = min(logs, key=lambda log: (not log.is_main, log.opened is None, log.first_ns, log.file))
     opened = main.opened
     # An import of a source that has grown since writes one more journal of the same session.
-    facts = [fact for log in sorted(logs, key=lambda log: (log.first_ns, log.last_ns)) if log.is_main for fact in log.facts]
+    mains = sorted((log for log in logs if log.is_main), key=lambda log: (log.first_ns, log.last_ns))
+    facts = [fact for log in mains for fact in log.facts]
     resumed = [fact.from_step for fact in facts if isinstance(fact, RunResumed) and fact.from_step is not None]
     finished = next((fact for fact in reversed(facts) if isinstance(fact, RunFinished)), None)
     return Session(

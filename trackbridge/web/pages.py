@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from trackbridge.comparison.metrics import is_bookkeeping, metric_order
 from trackbridge.report.html import folded_html, section_html
 from trackbridge.report.markup import element, text
 from trackbridge.report.run_tables import identity, metrics_table, run_tables
-from trackbridge.report.tables import status_cell
+from trackbridge.report.tables import Table, status_cell
 from trackbridge.store.console import printed_last
 from trackbridge.store.records import RunRecord
 from trackbridge.web.catalogue import Catalogue
 from trackbridge.web.run_media import media_names
 
 MAX_TITLE_CHARS = 200
+MAX_VALUE_CHARS = 2000
 
 
 def runs_page(root: Path) -> str:
@@ -42,7 +44,7 @@ def run_page(catalogue: Catalogue, run_id: str) -> str:
         section_html(metrics_table(run)),
         _curves(run),
         _media(run),
-        *(folded_html(section_html(table)) for table in run_tables(run) if table.title != "Media"),
+        *(folded_html(section_html(_cut_cells(table))) for table in run_tables(run) if table.title != "Media"),
     ]
     return _document(name, str(catalogue.store.root), element("main", *parts, class_="run", data_run=run_id), "run.js")
 
@@ -124,6 +126,12 @@ def _media(run: RunRecord) -> str:
         place = element("div", "", class_="shown", aria_live="polite")
         parts.append(element("div", element("div", head, class_="tools"), place, class_="media", data_media=name))
     return element("section", element("h2", "Media and tables by step"), *parts) if parts else ""
+
+
+def _cut_cells(table: Table) -> Table:
+    """The table without the rest of values that are whole documents; these stand in the journal."""
+    rows = tuple(tuple(replace(cell, text=_cut(cell.text, MAX_VALUE_CHARS)) for cell in row) for row in table.rows)
+    return replace(table, rows=rows)
 
 
 def _cut(name: str, n_characters: int = MAX_TITLE_CHARS) -> str:

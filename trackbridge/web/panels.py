@@ -29,9 +29,8 @@ def comparison_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mappin
     compared = picked_comparison(catalogue, asked)
     if compared is None:
         return {"html": NOTHING}
-    findings = compared.findings(time.time_ns())
-    parts = [answer_panel(compared), findings_panel(findings), scores_panel(compared), runs_panel(compared)]
-    return {"html": _head(compared) + "".join(parts)}
+    findings = findings_panel(compared, time.time_ns())
+    return {"html": _head(compared) + answer_panel(compared) + scores_panel(compared) + findings + runs_panel(compared)}
 
 
 def seeds_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[str, str]) -> dict[str, Any]:

@@ -55,14 +55,16 @@ def run_table(catalogue: Catalogue, asked: TableAsked) -> dict[str, Any]:
     runs = catalogue.runs([run_id for run_id in picked if run_id])
     styles = Styles.of(picked, catalogue.groups(runs) if asked.is_grouped else None)
     page = Page(columns, styles, asked, frozenset(picked))
-    window = rows[asked.offset : asked.offset + asked.limit]
-    body = "".join(_row(row, page, asked.offset + index) for index, row in enumerate(window))
+    # A filter may leave fewer rows than were scrolled past.
+    offset = min(asked.offset, max(0, len(rows) - asked.limit))
+    window = rows[offset : offset + asked.limit]
+    body = "".join(_row(row, page, offset + index) for index, row in enumerate(window))
     return {
         "number": listing.number,
         "n_runs": len(listing.runs),
         "n_matching": len(matching),
         "n_rows": len(rows),
-        "offset": asked.offset,
+        "offset": offset,
         "picked": list(picked),
         "head": _head(columns, asked),
         "body": body,

@@ -113,7 +113,7 @@ class WeightAveraging(TrainerCallback):  # type: ignore[misc]  # transformers sh
         **kwargs: Any,
     ) -> None:
         """Take up the sum of the training that is resumed, if it had begun one."""
-        self._snapshots = snapshots_of(self._block, state.max_steps)
+        self._snapshots, self._sums = snapshots_of(self._block, state.max_steps), {}
         self._sum_of_ones = self._snapshots.sum_of_ones(state.global_step)
         if self._resume_from and self._snapshots.count(state.global_step):
             saved = load_file(self._resume_from / _FILE)

@@ -16,6 +16,7 @@ export let picked = [];
 export const newest = () => latest;
 
 export function start(afterLoading) {
+  state.on(["where", "sort", "group"], () => { place.scrollTop = 0; });
   state.on(PARAMETERS, () => load(afterLoading));
   place.addEventListener("scroll", () => scrolled(afterLoading), { passive: true });
   place.addEventListener("click", clicked);
