@@ -18,7 +18,7 @@ from trackbridge.sources.base import Asked, Fact, SourceProblem, SourceRun
 from trackbridge.sources.wandb_file import is_wandb_file, read_records
 from trackbridge.sources.wandb_head import Head, read_head
 from trackbridge.sources.wandb_history import RowReader
-from trackbridge.sources.wandb_records import HISTORY, kind_and_message
+from trackbridge.sources.wandb_records import Kind, kind_and_message
 from trackbridge.sources.wandb_run import RunReader
 
 SUFFIX = ".wandb"
@@ -55,7 +55,9 @@ class WandbSource:
         for path in paths:
             head = read_head(path)
             if head is None:
-                problems.append(SourceProblem(path.name, "", "tells of no run: it was cut off before W&B wrote any of it"))
+                problems.append(
+                    SourceProblem(path.name, "", "tells of no run: it was cut off before W&B wrote any of it")
+                )
             else:
                 stretches.setdefault(head.identity, []).append(_Stretch(path, head))
         allowed = (asked.path if asked.path.is_dir() else asked.path.parent, *asked.files_from)
@@ -109,7 +111,7 @@ def _numbers(path: Path) -> Iterator[int]:
     for record in read_records(path):
         try:
             kind, message = kind_and_message(record) if isinstance(record, bytes) else (0, b"")
-            if kind == HISTORY:
+            if kind == Kind.HISTORY:
                 yield rows.read(message).number
         except ValueError:
             continue

@@ -9,10 +9,8 @@ from typing import Any
 from trackbridge.sources.base import SourceProblem
 from trackbridge.sources.wandb_file import read_records
 from trackbridge.sources.wandb_records import (
-    CONFIG,
-    HISTORY,
-    RUN,
     Changes,
+    Kind,
     RunTold,
     changes,
     kind_and_message,
@@ -49,12 +47,12 @@ def read_head(path: Path) -> Head | None:
             continue
         try:
             kind, message = kind_and_message(record)
-            if kind == RUN:
+            if kind == Kind.RUN:
                 head = Head(run_told(message), head.config if head else {})
                 apply(head.config, head.told.config)
-            elif kind == CONFIG and head:
+            elif kind == Kind.CONFIG and head:
                 apply(head.config, changes(message))
-            elif kind == HISTORY:
+            elif kind == Kind.HISTORY:
                 break
         except ValueError:
             continue
@@ -69,7 +67,7 @@ def last_run_told(path: Path) -> RunTold | None:
         if isinstance(record, bytes) and _RUN_FIELD in record[:16]:
             try:
                 kind, message = kind_and_message(record)
-                last = run_told(message) if kind == RUN else last
+                last = run_told(message) if kind == Kind.RUN else last
             except ValueError:
                 continue
     return last

@@ -14,7 +14,8 @@ from trackbridge.sources.protobuf import as_bytes, as_int, fields
 from trackbridge.sources.wandb_records import MAX_DEPTH, AxisTold, Item, item
 
 _ONE_NESTED_KEY, _VALUE_JSON = 0x12, b"\x82\x01"
-_MOST_IN_ONE_BYTE = 0x7F
+# From here on a length takes more than one byte.
+_LONG = 0x80
 
 
 @dataclass(slots=True)
@@ -59,14 +60,13 @@ class RowReader:
     def _take(self, content: bytes, numbers: dict[str, float], others: list[Item]) -> None:
         try:
             # What nearly all are: one key of less than 128 bytes and a number. Going the long way triples the time.
-            size = content[1]
-            begin = size + 5
-            if content[0] == _ONE_NESTED_KEY and size <= _MOST_IN_ONE_BYTE and content[begin - 3 : begin - 1] == _VALUE_JSON:
-                if len(content) == begin + content[begin - 1]:
-                    value = float(content[begin:])
-                    key = content[2 : begin - 3]
-                    numbers[self._names.get(key) or self._named(key)] = value
-                    return
+            key_end = content[1] + 2
+            begin = key_end + 3
+            is_plain = content[0] == _ONE_NESTED_KEY and content[key_end : begin - 1] == _VALUE_JSON
+            if is_plain and content[1] < _LONG and len(content) == begin + content[begin - 1]:
+                key = content[2:key_end]
+                numbers[self._names.get(key) or self._named(key)] = float(content[begin:])
+                return
         except (ValueError, IndexError):
             pass
         path, value = item(content)

@@ -23,7 +23,7 @@ _PICTURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "gif": "gif", "webp": "w
 
 
 class Logged(NamedTuple):
-    """A value that is no number: its name, its time and step, the value, and the caption that a column beside it has."""
+    """A value that is no number, with its time and step, and the caption that a column beside it has."""
 
     t: int
     name: str

@@ -134,5 +134,3 @@ def file_of(told: ArtifactTold, name: str) -> str:
 def is_internal(key: str) -> bool:
     """True for a key of the summary that the adapter wrote for itself."""
     return key.startswith(f"{MARK}/")
-
-

@@ -9,21 +9,40 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
 
 from trackbridge.errors import SourceRefused
 from trackbridge.sources.protobuf import as_bytes, as_float, as_int, as_text, fields
 
-HISTORY, SUMMARY, CONFIG, FILES, STATS, ARTIFACT, ALERT, TELEMETRY = 2, 3, 5, 6, 7, 8, 10, 11
-METRIC, OUTPUT_RAW, RUN, EXIT, PREEMPTING, USE_ARTIFACT, ENVIRONMENT, OUTPUT_LOGGER = 12, 13, 17, 18, 23, 25, 26, 27
-KINDS = frozenset(
-    (HISTORY, SUMMARY, CONFIG, FILES, STATS, ARTIFACT, ALERT, TELEMETRY)
-    + (METRIC, OUTPUT_RAW, RUN, EXIT, PREEMPTING, USE_ARTIFACT, ENVIRONMENT, OUTPUT_LOGGER)
-)
 MAX_DEPTH = 200
 
 Path: TypeAlias = tuple[str, ...]
 """Where a value belongs: one name, or several for what lies deeper."""
+
+
+class Kind(IntEnum):
+    """The kinds of records that are read, by the number of their field."""
+
+    HISTORY = 2
+    SUMMARY = 3
+    CONFIG = 5
+    FILES = 6
+    STATS = 7
+    ARTIFACT = 8
+    ALERT = 10
+    TELEMETRY = 11
+    METRIC = 12
+    OUTPUT_RAW = 13
+    RUN = 17
+    EXIT = 18
+    PREEMPTING = 23
+    USE_ARTIFACT = 25
+    ENVIRONMENT = 26
+    OUTPUT_LOGGER = 27
+
+
+_KINDS = frozenset(map(int, Kind))
 
 
 class Item(NamedTuple):
@@ -47,7 +66,7 @@ def kind_and_message(record: bytes) -> tuple[int, bytes]:
         ValueError: it is no record.
     """
     for number, value in fields(record):
-        if number in KINDS:
+        if number in _KINDS:
             return number, as_bytes(value)
     return 0, b""
 
@@ -188,7 +207,7 @@ class AxisTold(NamedTuple):
 
 def axis_told(message: bytes) -> AxisTold:
     """A metric record."""
-    told = {number: content for number, content in fields(message)}
+    told = dict(fields(message))
     name, pattern, step = (as_text(told.get(number, b"")) for number in (1, 2, 4))
     return AxisTold(pattern or name, bool(pattern), step, 7 in told)
 
@@ -226,9 +245,7 @@ def artifact_told(message: bytes) -> ArtifactTold:
         elif number in (11, 19):
             (told.aliases if number == 11 else told.tags).append(as_text(content))
         elif number == 12:
-            told.files = [
-                _artifact_file(as_bytes(entry)) for inner, entry in fields(as_bytes(content)) if inner == 4
-            ]
+            told.files = [_artifact_file(as_bytes(entry)) for inner, entry in fields(as_bytes(content)) if inner == 4]
     return told
 
 
@@ -253,7 +270,7 @@ def files_told(message: bytes) -> Iterator[FileTold]:
     """The files of a files record."""
     for number, content in fields(message):
         if number == 1:
-            told = {inner: part for inner, part in fields(as_bytes(content))}
+            told = dict(fields(as_bytes(content)))
             yield FileTold(as_text(told.get(1, b"")), told.get(3) == 2)
 
 

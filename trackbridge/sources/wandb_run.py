@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trackbridge.errors import SourceRefused
 from trackbridge.events.models import (
     ConfigLogged,
     EnvironmentCaptured,
@@ -18,7 +17,16 @@ from trackbridge.events.models import (
 )
 from trackbridge.sources import wandb_ours as ours
 from trackbridge.sources import wandb_records as records
-from trackbridge.sources.base import Fact, Points, Printed, SourceArtifact, SourceFile, SourceMedia, SourceProblem, Unmapped
+from trackbridge.sources.base import (
+    Fact,
+    Points,
+    Printed,
+    SourceArtifact,
+    SourceFile,
+    SourceMedia,
+    SourceProblem,
+    Unmapped,
+)
 from trackbridge.sources.files import file_outside
 from trackbridge.sources.protobuf import as_int, fields
 from trackbridge.sources.wandb_file import read_records
@@ -194,7 +202,9 @@ class RunReader:
         found = file_outside(file.local_path, allowed=self._allowed) if file.local_path else None
         if found is None:
             where = file.local_path or "no place that is told"
-            return SourceProblem(f"artifact {name}", where, "is not below the folder: pass --files-from with its folder")
+            return SourceProblem(
+                f"artifact {name}", where, "is not below the folder: pass --files-from with its folder"
+            )
         # The SDK's copy is called tmpx1y2z3.
         return SourceArtifact(self._now_ns, name, told.type, SourceFile(file.path, found.open))
 
@@ -217,7 +227,9 @@ class RunReader:
     def _environment(self, message: bytes) -> Iterator[Fact]:
         told = records.texts(message, _ENVIRONMENT, repeated="args")
         host = {"name": told.get("host"), "system": told.get("os")}
-        command = {"argv": [told["program"], *told.get("args", [])], "folder": told.get("root")} if "program" in told else {}
+        command = (
+            {"argv": [told["program"], *told.get("args", [])], "folder": told.get("root")} if "program" in told else {}
+        )
         implementation, _, version = told.get("python", "").rpartition(" ")
         python = {"version": version, "implementation": implementation, "executable": told.get("executable")}
         parts = {"host": host, "command": command, "python": python, "git": _git(message)}
@@ -234,7 +246,9 @@ class RunReader:
 
     def _end(self) -> Iterator[Fact]:
         yield from self._saved_files()
-        summary = {name: value for name, value in self._summary.items() if not (self._is_ours and ours.is_internal(name))}
+        summary = {
+            name: value for name, value in self._summary.items() if not (self._is_ours and ours.is_internal(name))
+        }
         if summary:
             yield SummaryLogged(seq=0, t=self._now_ns, values=summary)
         if self._telemetry and not self._is_ours:
@@ -263,22 +277,22 @@ _MAX_RUNTIME_BYTES = 80
 _ENVIRONMENT = {1: "os", 2: "python", 5: "args", 6: "program", 11: "root", 12: "host", 14: "executable", 18: "gpu_type"}
 _ENVIRONMENT |= {19: "gpu_count"}
 _READERS: dict[int, Callable[[RunReader, bytes], Iterator[Fact]]] = {
-    records.HISTORY: RunReader._history,
-    records.SUMMARY: RunReader._summarised,
-    records.CONFIG: RunReader._config_record,
-    records.FILES: RunReader._named_files,
-    records.STATS: RunReader._sampled,
-    records.ARTIFACT: RunReader._artifact,
-    records.ALERT: RunReader._alerted,
-    records.TELEMETRY: RunReader._observed,
-    records.METRIC: RunReader._defined,
-    records.OUTPUT_RAW: RunReader._printed,
-    records.RUN: RunReader._run,
-    records.EXIT: RunReader._exited,
-    records.PREEMPTING: RunReader._preempted,
-    records.USE_ARTIFACT: RunReader._used,
-    records.ENVIRONMENT: RunReader._environment,
-    records.OUTPUT_LOGGER: RunReader._logged,
+    records.Kind.HISTORY: RunReader._history,
+    records.Kind.SUMMARY: RunReader._summarised,
+    records.Kind.CONFIG: RunReader._config_record,
+    records.Kind.FILES: RunReader._named_files,
+    records.Kind.STATS: RunReader._sampled,
+    records.Kind.ARTIFACT: RunReader._artifact,
+    records.Kind.ALERT: RunReader._alerted,
+    records.Kind.TELEMETRY: RunReader._observed,
+    records.Kind.METRIC: RunReader._defined,
+    records.Kind.OUTPUT_RAW: RunReader._printed,
+    records.Kind.RUN: RunReader._run,
+    records.Kind.EXIT: RunReader._exited,
+    records.Kind.PREEMPTING: RunReader._preempted,
+    records.Kind.USE_ARTIFACT: RunReader._used,
+    records.Kind.ENVIRONMENT: RunReader._environment,
+    records.Kind.OUTPUT_LOGGER: RunReader._logged,
 }
 
 
