@@ -50,7 +50,7 @@ class DataError(TrackbridgeError, ValueError):
     """A data file is not what the config says it is; the message names file, line and column."""
 
 
-class SourceRefused(TrackbridgeError, ValueError):
+class SourceRefused(TrackbridgeError):
     """Something to import leads out of its folder or was made to exhaust the machine; names what, and where."""
 
 

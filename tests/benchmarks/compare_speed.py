@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trackbridge.comparison import compare
+from trackbridge.comparison import compare, diff_runs
 from trackbridge.events.models import ConfigLogged, RunFinished, SeedsLogged
 from trackbridge.store.store import open_store
 from trackbridge.testing.journals import ToldJournal
@@ -45,6 +45,7 @@ def main() -> None:
         show(f"compare {len(runs)} runs of {arguments.keys} keys", lambda: compare(runs), aim_ms=500)
         show("the same against a baseline", lambda: compare(runs, baseline=runs[0]), aim_ms=500)
         show("the same at the end, one metric", lambda: compare(runs, metrics=["eval/mcc"], at="last"), aim_ms=500)
+        show(f"diff of {len(runs)} runs", lambda: diff_runs(runs), aim_ms=500)
         compared, singles = compare(runs), compare(fewer)
         show(f"importance over {len(fewer)} settings", singles.importance, aim_ms=500)
         show(f"importance over {len(compared.groups)} settings of replicates", compared.importance)

@@ -178,6 +178,14 @@ def test_pairs_tell_the_sentences_apart_and_who_follows_whom() -> None:
     assert following["words"] == [-1, 0, 1, 2, -1, 9, 10, 11, -1]
 
 
+def test_a_tokenizer_that_does_not_tell_two_sentences_apart_makes_no_pairs() -> None:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=wordpiece_tokenizer().backend_tokenizer, pad_token="[PAD]")
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+
+    with pytest.raises(PipelineConfigError, match="does not tell two sentences apart: choose mlm or clm, or another"):
+        pairs_encoded([SentencePair(*TEXTS, is_next=True)], tokenizer, max_length=9)
+
+
 def test_half_of_the_pairs_follow_each_other_and_the_others_are_of_two_documents() -> None:
     documents = [[f"{number} {place}" for place in range(5)] for number in range(400)]
 

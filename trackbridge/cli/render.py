@@ -134,7 +134,7 @@ def print_diff(
     print_notes(console, diff.notes)
     for table in diff_tables(diff, shown):
         print_table(console, table)
-    for sentence in alias_sentences(diff):
+    for sentence in alias_sentences(diff, shown):
         print_line(console, sentence)
     for found in divergences:
         print_line(console, found.sentence)

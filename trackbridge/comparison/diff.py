@@ -77,8 +77,7 @@ def diff_runs(runs: Sequence[RunRecord], *, reference: int = 0) -> RunDiff:
         raise MisuseError(f"the reference is run {reference} of {len(runs)}: expected an index of one of the runs")
     differences: list[Difference] = []
     n_equal = 0
-    for origin, trees in _trees(runs):
-        leaves = [flatten(tree) for tree in trees]
+    for origin, leaves in _leaves(runs):
         for path in dict.fromkeys(path for one in leaves for path in one):
             difference = _compare_key(origin, path, leaves)
             if difference is None:
@@ -97,16 +96,21 @@ def unique_names(runs: Sequence[RunRecord]) -> list[str]:
     return [f"{run.name} ({run.run_id[-6:]})" if uses[run.name] > 1 else run.name for run in runs]
 
 
-def _trees(runs: Sequence[RunRecord]) -> Iterator[tuple[Section, list[Mapping[str, Any]]]]:
-    """The nested values of all runs, by where they were recorded."""
-    seeds = [{"seeds": _known(dataclasses.asdict(run.seeds))} for run in runs]
-    yield "config", [run.config for run in runs]
-    yield "seeds", [tree if tree["seeds"] else {} for tree in seeds]
-    yield "environment", [run.environment for run in runs]
+def _leaves(runs: Sequence[RunRecord]) -> Iterator[tuple[Section, list[Mapping[Path, Any]]]]:
+    """Every run's values by path, one list for each place they were recorded in."""
+    yield "config", [flatten(run.config) for run in runs]
+    yield "seeds", [flatten({"seeds": _known(dataclasses.asdict(run.seeds))}) for run in runs]
+    # The rules on keys know those of the environment by this word before them.
+    yield "environment", [flatten(_filled(run.environment), ("environment",)) for run in runs]
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _filled(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts but those that hold nothing, which are as good as not recorded."""
+    return {name: part for name, part in parts.items() if not (isinstance(part, Mapping) and not part)}
 
 
 def _compare_key(origin: Section, path: Path, leaves: Sequence[Mapping[Path, Any]]) -> Difference | None:
@@ -117,11 +121,12 @@ def _compare_key(origin: Section, path: Path, leaves: Sequence[Mapping[Path, Any
     kind: DifferenceKind = "changed"
     if len({untyped(value) for value in present}) == 1:
         kind = "missing" if len(present) < len(values) else "type_only"
-    roles = {_role(origin, path, one) for one in leaves if path in one}
+    roles = {key_role(path, one[path], one) for one in leaves if path in one}
     # A key counts as a seed only where it looks like one in every run.
     role: KeyRole = roles.pop() if len(roles) == 1 else "config"
-    section = "seeds" if role == "seed" else _SECTION_OF.get(path[0], origin)
-    return Difference(section, path, kind, role, values)
+    shown = path[1:] if origin == "environment" else path
+    section = "seeds" if role == "seed" else _SECTION_OF.get(shown[0], origin)
+    return Difference(section, shown, kind, role, values)
 
 
 def _are_plainly_equal(values: Sequence[Any]) -> bool:
@@ -129,9 +134,3 @@ def _are_plainly_equal(values: Sequence[Any]) -> bool:
     first = values[0]
     kind = type(first)
     return kind in (str, int, float, bool) and all(type(value) is kind and value == first for value in values)
-
-
-def _role(origin: Section, path: Path, leaves: Mapping[Path, Any]) -> KeyRole:
-    if origin != "environment":
-        return key_role(path, leaves[path], leaves)
-    return key_role(("environment", *path), leaves[path], {("environment", *known) for known in leaves})

@@ -53,10 +53,6 @@ class Difference:
         """True where this run has another value, or another type of value, than the reference."""
         return bool(identity(self.values[index]) != identity(self.values[reference]))
 
-    def echoes(self, other: Difference) -> bool:
-        """True where another key has the same values in the same runs, so that both tell one thing."""
-        return list(map(identity, self.values)) == list(map(identity, other.values))
-
     def distinct(self) -> tuple[DistinctValue, ...]:
         """The distinct values, the most frequent first."""
         found: dict[Any, list[int]] = {}

@@ -70,9 +70,12 @@ class Divergence:
     def _causes(self) -> str:
         if not self.causes:
             return "nothing recorded explains it: seeds, config, code, data and environment are the same"
-        keys = [one.key if one.path[0] == one.section else f"{one.section} {one.key}" for one in self.causes]
-        more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
-        return f"what differs and could have caused it: {', '.join(keys[:MAX_NAMED])}{more}"
+        told: dict[str, list[str]] = {}
+        for one in self.causes[:MAX_NAMED]:
+            told.setdefault(one.section, []).append(one.key)
+        more = f" and {len(self.causes) - MAX_NAMED} more" if len(self.causes) > MAX_NAMED else ""
+        named = "; ".join(f"{section} {', '.join(keys)}" for section, keys in told.items())
+        return f"what differs and could have caused it: {named}{more}"
 
 
 def first_divergence(one: RunRecord, other: RunRecord) -> Divergence:

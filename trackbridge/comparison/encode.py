@@ -265,7 +265,6 @@ def _difference_json(difference: Difference) -> dict[str, Any]:
         "kind": difference.kind,
         "role": difference.role,
         "attribution": difference.attribution,
-        "aliases": list(difference.aliases),
         "values": [_plain(value) for value in difference.values],
     }
 

@@ -49,6 +49,9 @@ _VOLATILE_PATHS = (
     ("environment", "variables", "SLURM_JOB_ID"),
 )
 
+# The patch says it better, where it was kept.
+_DIRTY = ("environment", "git", "dirty")
+
 # Which fold of the same data is held out is a nuisance as a seed is; sizes and vocabulary follow from it.
 _FOLD = ("pipeline", "folds", "index")
 _FOLLOWS_FROM_FOLD = (("model", "vocab_size"), ("model", "parameters"), ("model", "trainable_parameters"))
@@ -67,6 +70,8 @@ def key_role(path: Path, value: Any, known: Container[Path] = ()) -> KeyRole:
     if _is_seed(path, value) or path == _FOLD:
         return "seed"
     if _is_named_volatile(path):
+        return "volatile"
+    if path == _DIRTY and (value is False or (*path[:-1], "patch") in known):
         return "volatile"
     if path[-1] in _LOCATIONS and (*path[:-1], "sha256") in known:
         return "volatile"

@@ -16,7 +16,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from trackbridge.errors import DataError
+from trackbridge.errors import DataError, PipelineConfigError
 from trackbridge.finetune.techniques.sentence_pairs import SentencePair
 from trackbridge.run.seeds import derive
 
@@ -68,7 +68,16 @@ def blocks_of(
 def pairs_encoded(
     pairs: Sequence[SentencePair], tokenizer: PreTrainedTokenizerBase, *, max_length: int
 ) -> list[TextExample]:
-    """One example per pair, the longer sentence cut first; `next_sentence_label` is 0 where the second is the next."""
+    """One example per pair, the longer sentence cut first; `next_sentence_label` is 0 where the second is the next.
+
+    Raises:
+        PipelineConfigError: the tokenizer gives no `token_type_ids`.
+    """
+    if "token_type_ids" not in tokenizer.model_input_names:
+        raise PipelineConfigError(
+            "pretraining.objective: the model's tokenizer does not tell two sentences apart: choose mlm or clm, or"
+            " another model (its tokenizer_config.json would list token_type_ids under model_input_names)"
+        )
     encoded = tokenizer(
         [pair.first for pair in pairs],
         [pair.second for pair in pairs],

@@ -11,16 +11,17 @@ from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.lineage import Descent
 from trackbridge.comparison.lineage_graph import LineageGraph, LineageNode
 from trackbridge.report.html import table_html
-from trackbridge.report.labels import CHARACTER_WIDTH, Label
+from trackbridge.report.labels import CHARACTER_WIDTH
 from trackbridge.report.markup import element, text
 from trackbridge.report.picture import picture
 from trackbridge.report.tables import SHORT_DIGEST, layers_text, lineage_table
 
 MAX_NAMED = 3
+MAX_NAME_CHARS = 26
 MAX_NODES = 40
 
-BOX_WIDTH, BOX_HEIGHT = 240.0, 44.0
-COLUMN_WIDTH, ROW_HEIGHT = 392.0, 68.0
+BOX_WIDTH, BOX_HEIGHT = 212.0, 44.0
+COLUMN_WIDTH, ROW_HEIGHT = 358.0, 68.0
 MARGIN = 10.0
 
 # A rim of paper keeps words readable where a line crosses them.
@@ -62,10 +63,7 @@ def lineage_section(comparison: Comparison) -> str:
     outline, drawing, table = _nested(lineage_outline(graph)), draw_lineage(graph), lineage_table(comparison.lineage)
     parts = [element("h2", "Lineage")]
     if drawing:
-        parts += [
-            element("div", drawing, class_="scroll wide", role="region", tabindex="0", aria_label="Lineage, drawn"),
-            element("div", outline, class_="narrow"),
-        ]
+        parts += [element("figure", drawing, class_="wide"), element("div", outline, class_="narrow")]
     else:
         parts.append(outline)
     if table.rows:
@@ -162,7 +160,7 @@ def _places(graph: LineageGraph, routes: Sequence[Sequence[_Stop]]) -> dict[_Sto
 
 
 def _box(node: LineageNode, x: float, y: float) -> str:
-    shown = Label(node.names[0], 0).shown if len(node.names) == 1 else f"{len(node.names)} runs"
+    shown = _without_middle(node.names[0]) if len(node.names) == 1 else f"{len(node.names)} runs"
     beside = _resumed_text(node) if node.resumed_from else ", ".join(node.names) if len(node.names) > 1 else ""
     frame = element(
         "rect",
@@ -205,6 +203,12 @@ def _label(descent: Descent, start: tuple[float, float], end: tuple[float, float
         element("text", text(word), x=x, y=y - 5 + 19 * number, text_anchor="middle", class_="m", **_OUTLINED)
         for number, word in enumerate(words)
     )
+
+
+def _without_middle(name: str) -> str:
+    # The ends of two names are what tells them apart.
+    half = MAX_NAME_CHARS // 2
+    return name if len(name) <= MAX_NAME_CHARS else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _shortened(words: str, width: float) -> str:

@@ -46,7 +46,7 @@ def comparison_markdown(comparison: Comparison, metrics: Sequence[str]) -> str:
 def diff_markdown(diff: RunDiff, shown: Sequence[Difference], divergences: Sequence[Divergence] = ()) -> str:
     """Warnings, differences by section, what cannot be told apart, and first divergences, with a final newline."""
     tables = [table_markdown(table) for table in diff_tables(diff, shown)] or ["No difference."]
-    sentences = [*alias_sentences(diff), *(found.sentence for found in divergences)]
+    sentences = [*alias_sentences(diff, shown), *(found.sentence for found in divergences)]
     return "\n\n".join(filter(None, [_notes(diff.notes), *tables, *map(escaped, sentences)])) + "\n"
 
 

@@ -6,14 +6,15 @@ Cells hold text that is not escaped yet; who lays a table out escapes it for whe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from trackbridge.comparison.canonical import MISSING
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.diff import RunDiff, diff_runs
-from trackbridge.comparison.difference import Difference, Section
+from trackbridge.comparison.difference import Difference, Section, identity
 from trackbridge.comparison.groups import seeds_text
 from trackbridge.comparison.lineage import Descent
 from trackbridge.comparison.run_scores import At, Point
@@ -27,7 +28,6 @@ Tone: TypeAlias = Literal["plain", "muted", "good", "bad", "busy", "changed"]
 MAX_RUN_COLUMNS = 10
 MAX_GROUP_COLUMNS = 6
 MAX_VALUE_CHARS = 160
-MAX_NAMED_KEYS = 2
 MAX_KEYS_IN_SENTENCE = 6
 SHORT_DIGEST = 12
 
@@ -67,6 +67,7 @@ class Table:
 
 
 _CLASS = Column("class")
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def title_text(comparison: Comparison) -> str:
@@ -144,7 +145,7 @@ def settings_table(comparison: Comparison) -> Table:
         table = folded_differences_table(title, told, unit="groups")
     else:
         table = differences_table(title, told, labels, between.reference)
-    return replace(table, caption="; ".join(alias_sentences(between)))
+    return replace(table, caption="; ".join(alias_sentences(between, told)))
 
 
 def lineage_table(lineage: Sequence[Descent]) -> Table:
@@ -184,7 +185,7 @@ def differences_table(title: str, differences: Sequence[Difference], names: Sequ
         (
             Cell(_keys_text(echoes)),
             *(_value_cell(echoes[0], index, reference) for index in range(len(names))),
-            _class_cell(echoes),
+            _class_cell(echoes[0]),
         )
         for echoes in _echoes(differences)
     ]
@@ -195,7 +196,7 @@ def folded_differences_table(title: str, differences: Sequence[Difference], *, u
     """One row per key with its distinct values and how many runs or groups have each, however many there are."""
     columns = (Column("key", importance="essential"), Column("values", importance="essential"), _CLASS)
     rows = [
-        (Cell(_keys_text(echoes)), Cell(_folded(echoes[0], unit)), _class_cell(echoes))
+        (Cell(_keys_text(echoes)), Cell(_folded(echoes[0], unit)), _class_cell(echoes[0]))
         for echoes in _echoes(differences)
     ]
     return Table(title, columns, tuple(rows))
@@ -215,22 +216,23 @@ def diff_tables(diff: RunDiff, shown: Sequence[Difference]) -> list[Table]:
 
 def circumstances_table(comparison: Comparison) -> Table:
     """What differs between all runs in code and environment: distinct values and how many runs have each."""
-    return folded_differences_table("Code and environment", comparison.diff.in_section("code", "environment"))
+    told = comparison.diff.in_section("code", "environment")
+    table = folded_differences_table("Code and environment", told)
+    return replace(table, caption="; ".join(alias_sentences(comparison.diff, told)))
 
 
-def alias_sentences(diff: RunDiff) -> list[str]:
-    """A sentence for each set of candidate causes that vary together, its keys named once."""
+def alias_sentences(diff: RunDiff, shown: Sequence[Difference]) -> list[str]:
+    """A sentence for each set of causes that vary together and has one that is shown, its keys named once."""
     return [
-        f"cannot be told apart, since they vary together here: {named_keys(keys, MAX_KEYS_IN_SENTENCE, ' = ')}"
-        for keys in ([one.key for one in cause] for cause in diff.causes)
-        if len(keys) > 1
+        f"cannot be told apart, since they vary together here: {_equated(cause)}"
+        for cause in diff.causes
+        if len(cause) > 1 and any(one in shown for one in cause)
     ]
 
 
-def named_keys(keys: Sequence[str], limit: int = MAX_NAMED_KEYS, separator: str = ", ") -> str:
-    """The first keys, and how many more there are."""
-    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return separator.join(keys[:limit]) + more
+def _equated(cause: Sequence[Difference]) -> str:
+    more = f" and {len(cause) - MAX_KEYS_IN_SENTENCE} more" if len(cause) > MAX_KEYS_IN_SENTENCE else ""
+    return " = ".join(one.key for one in cause[:MAX_KEYS_IN_SENTENCE]) + more
 
 
 def layers_text(descent: Descent) -> str:
@@ -319,27 +321,20 @@ def _value_cell(difference: Difference, index: int, reference: int) -> Cell:
 
 def _echoes(differences: Sequence[Difference]) -> list[list[Difference]]:
     """The differences in lists of those with the same values throughout: aliases that only repeat each other."""
-    found: list[list[Difference]] = []
+    found: dict[Hashable, list[Difference]] = {}
     for one in differences:
-        told = next((echoes for echoes in found if one.key in echoes[0].aliases and one.echoes(echoes[0])), None)
-        if told is None:
-            found.append([one])
-        else:
-            told.append(one)
-    return found
+        mark = tuple(map(identity, one.values)) if one.aliases else one.path
+        found.setdefault(mark, []).append(one)
+    return list(found.values())
 
 
 def _keys_text(echoes: Sequence[Difference]) -> str:
     return " = ".join(one.key for one in echoes)
 
 
-def _class_cell(echoes: Sequence[Difference]) -> Cell:
-    """What a difference in scores can be put down to it; of aliases, which other keys it cannot be told from."""
-    one = echoes[0]
-    words = {"changed": "", "missing": ", absent in some", "type_only": ", type only"}
-    beside = [key for key in one.aliases if key not in {echo.key for echo in echoes}]
-    named = f" with {named_keys(beside)}" if beside else ""
-    return Cell(f"{one.attribution}{named}{words[one.kind]}", tone="muted")
+def _class_cell(difference: Difference) -> Cell:
+    """What a difference in scores can be put down to it; the sentences beside a table name those that are aliases."""
+    return Cell(difference.attribution + (", type only" if difference.kind == "type_only" else ""), tone="muted")
 
 
 def _folded(difference: Difference, unit: str) -> str:
@@ -352,4 +347,6 @@ def _folded(difference: Difference, unit: str) -> str:
 
 def _shortened(value: Any) -> str:
     text = value_text(value)
+    if _DIGEST.fullmatch(text):
+        return f"{text[:SHORT_DIGEST]}…"
     return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"

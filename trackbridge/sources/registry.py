@@ -12,6 +12,8 @@ from trackbridge.sources.base import Source
 ENTRY_POINT_GROUP = "trackbridge.sources"
 # In the order in which they are asked whether they know a place: those with a format of their own first.
 BUILT_IN = {
+    "wandb": "trackbridge.sources.wandb:WandbSource",
+    "mlflow": "trackbridge.sources.mlflow:MlflowSource",
     "tensorboard": "trackbridge.sources.tensorboard:TensorboardSource",
     "trainer_state": "trackbridge.sources.trainer_state:TrainerStateSource",
     "table": "trackbridge.sources.tabular:TabularSource",

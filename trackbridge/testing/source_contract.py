@@ -305,9 +305,9 @@ def _copied(made: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if made.is_file():
         shutil.copy2(made, target)
-    else:
-        shutil.copytree(made, target, dirs_exist_ok=True, symlinks=True)
-    return target
+        return target
+    shutil.rmtree(target, ignore_errors=True)
+    return Path(shutil.copytree(made, target, symlinks=True))
 
 
 def _curve(record: RunRecord, name: str) -> list[tuple[int, float]]:

@@ -1,0 +1,136 @@
+"""What trackbridge's own W&B adapter delivered, back as it was: scopes, seeds, environment, steps, epochs, captions."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any, get_args
+
+from trackbridge.events.models import (
+    CheckpointSaved,
+    ConfigLogged,
+    EnvironmentCaptured,
+    RunFinished,
+    SeedsLogged,
+    Status,
+)
+from trackbridge.sources.base import Fact, SourceMedia
+from trackbridge.sources.wandb_history import Row
+from trackbridge.sources.wandb_media import content_file
+from trackbridge.sources.wandb_records import ArtifactTold, parsed
+
+MARK = "trackbridge"
+STEP, EPOCH, SYSTEM_STEP = "trainer/step", "trainer/epoch", "system/seconds"
+_SEEDS = ("init", "data", "dropout", "all")
+_TEXT = re.compile(r"<pre style='white-space: pre-wrap'>(.*)</pre>\s*", re.DOTALL)
+_SVG = re.compile(r"\s*(<\?xml.{0,2000}?)?<svg", re.DOTALL)
+_MAX_HTML_BYTES = 1 << 26
+
+
+def is_ours(config: Mapping[str, Any]) -> bool:
+    """True when the config has the mark that the adapter leaves."""
+    mark = config.get(MARK)
+    return isinstance(mark, dict) and isinstance(mark.get("run_id"), str)
+
+
+def started_ns(config: Mapping[str, Any]) -> int | None:
+    """When the run itself began: W&B's own time is that of the delivery."""
+    try:
+        told = datetime.fromisoformat(str(config[MARK].get("started_at")))
+    except ValueError:
+        return None
+    # A float of seconds since 1970 is good for a quarter of a microsecond.
+    return round(told.timestamp() * 1e6) * 1000
+
+
+def config_facts(t: int, config: Mapping[str, Any]) -> Iterator[Fact]:
+    """The scopes of the config as they were logged, the seeds and the environment."""
+    for scope, value in config.items():
+        if scope == MARK or not isinstance(value, dict):
+            continue
+        if scope == "seeds":
+            seeds = {name: seed for name, seed in value.items() if name in _SEEDS and isinstance(seed, int)}
+            yield SeedsLogged(seq=0, t=t, **seeds)
+        elif scope == "environment":
+            yield EnvironmentCaptured(seq=0, t=t, environment=value)
+        else:
+            yield ConfigLogged(seq=0, t=t, scope=scope, config=value)
+
+
+def take_columns(row: Row) -> float | None:
+    """Take the columns of a row out that carry its step; its epoch, where it has one.
+
+    `row.number` becomes the step, so that the rest of the row belongs to it.
+    """
+    step = row.numbers.pop(STEP, None)
+    system_step = row.numbers.pop(SYSTEM_STEP, None)
+    own = step if step is not None else system_step
+    if own is not None and own == own // 1:
+        row.number = int(own)
+    return row.numbers.pop(EPOCH, None)
+
+
+def take_captions(row: Row) -> dict[str, str]:
+    """Take the captions out that stand in columns beside media, and the count beside a histogram; captions by name."""
+    captions = {}
+    for name, value in list(row.others.items()):
+        beside = row.others.get(f"{name}/caption")
+        if isinstance(beside, str) and isinstance(value, dict):
+            captions[name] = row.others.pop(f"{name}/caption")
+        count = row.numbers.get(f"{name}/n_nonfinite")
+        if count is not None and isinstance(value, dict) and value.get("_type") == "histogram":
+            value["n_nonfinite"] = int(row.numbers.pop(f"{name}/n_nonfinite"))
+    return captions
+
+
+def restored_text(fact: SourceMedia) -> SourceMedia:
+    """A text that was delivered as HTML as the text it was, an SVG as the picture it was; others as they are."""
+    if fact.media != "text" or not fact.file.name.endswith(".html"):
+        return fact
+    with fact.file.open() as file:
+        content = file.read(_MAX_HTML_BYTES).decode("utf-8", "replace")
+    if match := _TEXT.fullmatch(content):
+        text = content_file(fact.file.name, html.unescape(match[1]).encode("utf-8"))
+        return replace(fact, file=text)
+    return replace(fact, media="image", suffix="svg") if _SVG.match(content) else fact
+
+
+def finished(t: int, summary: Mapping[str, Any], exit_code: int) -> RunFinished | None:
+    """The end as the summary tells it; None for one that was lost, of which nobody knows."""
+    status, code = summary.get(f"{MARK}/status"), summary.get(f"{MARK}/exit_code")
+    if status == "lost":
+        return None
+    if status not in get_args(Status):
+        status, code = ("failed" if exit_code else "finished"), exit_code
+    told = {name: summary.get(f"{MARK}/{name}") for name in ("error", "traceback")}
+    texts = {name: text for name, text in told.items() if isinstance(text, str)}
+    return RunFinished(seq=0, t=t, status=status, exit_code=code if isinstance(code, int) else None, **texts)
+
+
+def checkpoint(t: int, told: ArtifactTold) -> CheckpointSaved | None:
+    """The checkpoint that an artifact was made from; None for any other artifact."""
+    try:
+        metadata = parsed(told.metadata or "{}")
+        step, metrics = metadata["step"], metadata["metrics"]
+        if not told.name.startswith("checkpoint-") or not isinstance(step, int):
+            return None
+        scores = {str(name): float(value) for name, value in metrics.items()}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+    paths = [PurePath(file.local_path) for file in told.files if file.local_path]
+    folder = paths[0].parent if paths else PurePath(told.name)
+    return CheckpointSaved(seq=0, t=t, step=step, path=str(folder), metrics=scores)
+
+
+def file_of(told: ArtifactTold, name: str) -> str:
+    """What an artifact's file is called: the artifact's own name where it is the only one, as it was logged."""
+    return told.name if len(told.files) == 1 else f"{told.name}/{name}"
+
+
+def is_internal(key: str) -> bool:
+    """True for a key of the summary that the adapter wrote for itself."""
+    return key.startswith(f"{MARK}/")
