@@ -65,6 +65,7 @@ def test_a_run_that_failed_shows_why_and_what_it_printed_last(open_page: kit.Ope
     page = open_page(access, f"/run/{run_id}")
 
     expect(page.locator("section", has_text="What went wrong").locator("pre")).to_contain_text("ZeroDivisionError")
+    assert page.locator("section", has_text="What went wrong").locator("pre").inner_text().count("\n") >= 3
     expect(page.locator("section", has_text="Printed last").locator("pre")).to_contain_text("about to divide")
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from trackbridge.comparison.metrics import is_bookkeeping, metric_order
-from trackbridge.report.html import folded_html, section_html
+from trackbridge.report.html import folded_html, lines_html, section_html
 from trackbridge.report.markup import element, text
 from trackbridge.report.run_tables import identity, metrics_table, run_tables
 from trackbridge.report.tables import Table, status_cell
@@ -85,13 +85,12 @@ def _failure(run: RunRecord) -> str:
     traceback = next((one.traceback for one in reversed(run.sessions) if one.traceback), None)
     if not traceback:
         return ""
-    shown = element("pre", text(traceback[-20_000:]), tabindex="0")
-    return element("section", element("h2", "What went wrong"), shown)
+    return element("section", element("h2", "What went wrong"), lines_html(traceback[-20_000:].rstrip()))
 
 
 def _printed(run: RunRecord) -> str:
-    lines = "\n".join(printed_last(run))
-    return element("section", element("h2", "Printed last"), element("pre", text(lines), tabindex="0")) if lines else ""
+    lines = printed_last(run)
+    return element("section", element("h2", "Printed last"), lines_html("\n".join(lines))) if lines else ""
 
 
 def _curves(run: RunRecord) -> str:

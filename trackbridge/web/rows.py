@@ -68,7 +68,7 @@ def run_table(catalogue: Catalogue, asked: TableAsked) -> dict[str, Any]:
         "picked": list(picked),
         "head": _head(columns, asked),
         "body": body,
-        "widths": ["pick", "name", *(_width(field, asked) for field in columns)],
+        "widths": ["pick", "group" if asked.is_grouped else "name", *(_width(field, asked) for field in columns)],
         "columns": [field.key for field in columns],
         "all_columns": all_columns(listing),
         "metrics": metrics,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trackbridge.errors import NotFoundError
 from trackbridge.report.chart import Chart, Line, Size, draw_chart
-from trackbridge.report.html import table_html
+from trackbridge.report.html import lines_html, table_html
 from trackbridge.report.markup import element, text
 from trackbridge.report.tables import Cell, Column, Table
 from trackbridge.report.text import number_text, value_text
@@ -84,7 +84,7 @@ def _shown(run: RunRecord, media: Media, index: int) -> str:
     except (ValueError, KeyError, TypeError, IndexError):
         return element("p", "This file is not what its journal says it is.", class_="bad") + _link(address)
     if media.media == "text":
-        return element("pre", text(content[:MAX_TEXT_CHARS].decode("utf-8", "replace")), tabindex="0")
+        return lines_html(content[:MAX_TEXT_CHARS].decode("utf-8", "replace"))
     return _link(address)
 
 
