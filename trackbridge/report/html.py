@@ -90,6 +90,11 @@ def list_html(items: Sequence[tuple[str, str]], kind: str, *, n_open: int) -> st
     return lists[0] + element("details", element("summary", f"{len(entries) - n_open} more"), lists[1])
 
 
+def name_html(name: str) -> str:
+    """A name without spaces, such as that of a key or a metric, which a narrow column may break after its signs."""
+    return _BREAKS.sub(r"\1<wbr>", text(name))
+
+
 def lines_html(content: str) -> str:
     """Lines as they were written, such as a traceback, in a frame that scrolls by itself."""
     return element("pre", "\n".join(map(text, content.expandtabs().split("\n"))), tabindex="0")
@@ -97,8 +102,7 @@ def lines_html(content: str) -> str:
 
 def _name_cell(cell: Cell, column: Column) -> str:
     swatch = element("i", "", class_=colour_class(cell.style)) if cell.style is not None else ""
-    # Names of keys and groups have no spaces: a narrow column may break them after their signs.
-    return element("th", swatch, _BREAKS.sub(r"\1<wbr>", text(cell.text)), scope="row", class_=_side(column))
+    return element("th", swatch, name_html(cell.text), scope="row", class_=_side(column))
 
 
 def _cell(cell: Cell, column: Column) -> str:

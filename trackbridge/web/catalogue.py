@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from trackbridge.comparison.fields import Fields
 from trackbridge.comparison.groups import ReplicateGroup, replicate_groups
@@ -18,6 +19,9 @@ from trackbridge.store.store import Store
 FRESH_S = 0.5
 MAX_CACHED_POINTS = 4_000_000
 MAX_CACHED_GROUPINGS = 8
+MAX_KEPT = 50
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Catalogue:
         self._looked_s = float("-inf")
         self._listing = Listing(0, (), Fields())
         self._groups: OrderedDict[tuple[object, ...], tuple[ReplicateGroup, ...]] = OrderedDict()
+        self._kept: dict[Hashable, Any] = {}
+        self._kept_for = 0
         self._series: OrderedDict[tuple[object, ...], Series] = OrderedDict()
 
     def listing(self) -> Listing:
@@ -92,6 +98,19 @@ class Catalogue:
                 while len(self._groups) > MAX_CACHED_GROUPINGS:
                     self._groups.popitem(last=False)
             return self._groups[key]
+
+    def kept(self, listing: Listing, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made once per key as long as the runs stay as they are in this listing."""
+        with self._lock:
+            if self._kept_for == listing.number and key in self._kept:
+                found: T = self._kept[key]
+                return found
+        made = make()
+        with self._lock:
+            if self._kept_for != listing.number or len(self._kept) >= MAX_KEPT:
+                self._kept, self._kept_for = {}, listing.number
+            self._kept[key] = made
+        return made
 
     def series(self, run: RunRecord, metric: str) -> Series:
         """The points of a metric, kept for the next request as long as the run logs nothing new."""

@@ -13,6 +13,7 @@ from trackbridge.comparison.metrics import is_training_loss
 from trackbridge.comparison.scores import aggregate
 from trackbridge.comparison.where import parse_filter
 from trackbridge.events.names import lower_is_better
+from trackbridge.report.html import name_html
 from trackbridge.report.labels import line_key
 from trackbridge.report.markup import element, text
 from trackbridge.report.tables import Cell
@@ -46,10 +47,8 @@ def run_table(catalogue: Catalogue, asked: TableAsked) -> dict[str, Any]:
         NotFoundError: filter or sort name a field that no run has.
     """
     listing = catalogue.listing()
-    passes = parse_filter(asked.where, listing.fields)
-    matching = [run for run in listing.runs if passes(run)]
-    metrics = list(likeliest_metrics(matching)) or list(listing.metrics)
-    columns = shown_columns(asked, listing, matching, metrics)
+    key = (asked.where, asked.columns, asked.hides_constant)
+    matching, metrics, columns = catalogue.kept(listing, key, lambda: _matching(listing, asked))
     rows = _rows(catalogue, asked, listing, matching)
     picked = asked.picked if asked.picked is not None else tuple(_first_runs(rows))
     runs = catalogue.runs([run_id for run_id in picked if run_id])
@@ -74,6 +73,14 @@ def run_table(catalogue: Catalogue, asked: TableAsked) -> dict[str, Any]:
         "metrics": metrics,
         "charts": _charts(metrics),
     }
+
+
+def _matching(listing: Listing, asked: TableAsked) -> tuple[list[RunRecord], list[str], list[Field]]:
+    """The runs that pass the filter, their metrics, and the columns to show of them."""
+    passes = parse_filter(asked.where, listing.fields)
+    matching = [run for run in listing.runs if passes(run)]
+    metrics = list(likeliest_metrics(matching)) or list(listing.metrics)
+    return matching, metrics, shown_columns(asked, listing, matching, metrics)
 
 
 def _charts(metrics: Sequence[str]) -> list[str]:
@@ -150,7 +157,7 @@ def _heading(key: str, title: str, asked: TableAsked, *, is_right: bool) -> str:
     first = f"-{key}" if metric and not lower_is_better(metric) else key
     second = key if first.startswith("-") else f"-{key}"
     button = element(
-        "button", text(title + arrow), type="button", title=key, data_sort=second if asked.sort == first else first
+        "button", name_html(title + arrow), type="button", title=key, data_sort=second if asked.sort == first else first
     )
     sides = "name" if key == "name" else "right" if is_right else ""
     return element("th", button, scope="col", class_=sides, aria_sort=direction)

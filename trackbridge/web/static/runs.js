@@ -47,17 +47,22 @@ function tableLoaded(answer) {
     place.onchange = () => change([...place.querySelectorAll("input:checked")].map((box) => box.value));
     place.parentElement.open = isOpen;
   }
-  const now = JSON.stringify([answer.picked, state.get("pinned"), state.get("group"), answer.metrics]);
-  if (now !== drawnFor) {
-    drawnFor = now;
-    panels.refresh();
-  }
+  drawAnew();
+}
+
+function drawAnew() {
+  const now = JSON.stringify([table.picked, state.get("pinned"), state.get("group"), table.newest()?.metrics]);
+  if (now === drawnFor) return;
+  drawnFor = now;
+  panels.refresh();
 }
 
 tie("group", "group", "replicates");
 tie("constant", "constant", "show");
 tieFilter();
 panels.start();
+// A run that is ticked need not wait for the table.
+state.on(["runs"], drawAnew);
 table.start(tableLoaded);
 follow(async (changed) => {
   await table.load(tableLoaded);

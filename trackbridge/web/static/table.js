@@ -5,6 +5,7 @@ import * as state from "./state.js";
 
 const PARAMETERS = ["where", "sort", "columns", "constant", "group", "unfolded", "pinned", "runs"];
 const ROWS_AROUND = 30;
+const HEAD_AND_BAR_PX = 64;
 
 const place = byId("table");
 const [columns, head, body] = ["colgroup", "thead", "tbody"].map((name) => place.querySelector(name));
@@ -57,7 +58,7 @@ function draw(answer, height) {
   body.prepend(spacer(answer.offset * height));
   body.append(spacer((answer.n_rows - loaded.to) * height));
   // A short table is no taller than its rows.
-  place.style.maxHeight = `${(answer.n_rows + 1) * height + 46}px`;
+  place.style.maxHeight = `${answer.n_rows * height + HEAD_AND_BAR_PX}px`;
   place.querySelector("table").setAttribute("aria-rowcount", answer.n_rows + 1);
   const matching = answer.n_matching === answer.n_runs ? "" : `${answer.n_matching} of `;
   byId("count").textContent = `${matching}${answer.n_runs} ${answer.n_runs === 1 ? "run" : "runs"}`;
