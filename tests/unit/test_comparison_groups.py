@@ -193,7 +193,7 @@ def test_an_ambiguous_key_is_named_with_its_parents() -> None:
 
 
 def test_many_differences_are_cut_short_in_the_name_and_kept_in_the_settings() -> None:
-    groups = replicate_groups([script(str(index), **{f"k{key}": index + key for key in range(6)}) for index in (0, 9)])
+    groups = replicate_groups([script("run", **{f"k{key}": index + key for key in range(6)}) for index in (0, 9)])
 
     assert groups[0].label == "k0=0, k1=1, k2=2 and 3 more"
     assert len(groups[0].settings) == 6
