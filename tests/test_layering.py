@@ -29,7 +29,8 @@ ALLOWED = {
     "report": {"errors", "events", "store", "comparison", "report"},
     "integrations": BASE | {"events", "journal", "run", "integrations"},
     "finetune": BASE | {"events", "journal", "run", "store", "comparison", "report", "integrations", "finetune"},
-    "cli": BASE | {"events", "store", "comparison", "report", "finetune", "relay", "sources", "cli"},
+    "web": {"errors", "events", "store", "comparison", "report", "web"},
+    "cli": BASE | {"events", "store", "comparison", "report", "finetune", "relay", "sources", "web", "cli"},
     "testing": BASE | {"events", "journal", "run", "store", "comparison", "adapters", "sources", "testing"},
 }
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib"}

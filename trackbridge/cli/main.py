@@ -28,6 +28,7 @@ from trackbridge.cli import (
     removing,
     report,
     seeds,
+    viewing,
 )
 from trackbridge.cli.exits import FOUND_PROBLEMS, INTERRUPTED, MISUSE, OK, READER_GONE, exit_code
 from trackbridge.errors import TrackbridgeError
@@ -48,6 +49,7 @@ app.command("finetune", rich_help_panel="Train")(finetune.finetune)
 app.command("ls", rich_help_panel="Look")(listing.list_runs)
 app.command("show", rich_help_panel="Look")(listing.show)
 app.command("tail", rich_help_panel="Look")(following.tail)
+app.command("ui", rich_help_panel="Look")(viewing.ui)
 app.command("diff", rich_help_panel="Compare")(comparing.diff)
 app.command("compare", rich_help_panel="Compare")(comparing.compare)
 app.command("findings", rich_help_panel="Compare")(findings.findings)

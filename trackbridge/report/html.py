@@ -90,6 +90,11 @@ def list_html(items: Sequence[tuple[str, str]], kind: str, *, n_open: int) -> st
     return lists[0] + element("details", element("summary", f"{len(entries) - n_open} more"), lists[1])
 
 
+def lines_html(content: str) -> str:
+    """Lines as they were written, such as a traceback, in a frame that scrolls by itself."""
+    return element("pre", "\n".join(map(text, content.expandtabs().split("\n"))), tabindex="0")
+
+
 def _name_cell(cell: Cell, column: Column) -> str:
     swatch = element("i", "", class_=colour_class(cell.style)) if cell.style is not None else ""
     # Names of keys and groups have no spaces: a narrow column may break them after their signs.

@@ -17,7 +17,7 @@ def element(name: str, *children: str, **attributes: str | float) -> str:
     pixel), and attributes that are an empty string are left out.
     """
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_attribute(value)}"'
+        f' {key.rstrip("_").replace("_", "-")}="{_attribute(key, value)}"'
         for key, value in attributes.items()
         if value != ""
     )
@@ -48,5 +48,8 @@ def _tenths(value: int) -> str:
     return f"{sign}{whole}.{tenth}" if tenth else f"{sign}{whole}"
 
 
-def _attribute(value: str | float) -> str:
-    return text(value) if isinstance(value, str) else _tenths(round(value * 10))
+def _attribute(key: str, value: str | float) -> str:
+    if not isinstance(value, str):
+        return _tenths(round(value * 10))
+    # What a script reads and sends back is not shown, and has to be the name to the letter.
+    return html.escape(value, quote=True) if key.startswith("data_") else text(value)
