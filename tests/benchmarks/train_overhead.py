@@ -3,6 +3,7 @@ What recording everything costs a training: the pipeline against a bare `Trainer
 
     python tests/benchmarks/train_overhead.py
     python tests/benchmarks/train_overhead.py --model FOLDER_OF_A_PRETRAINED_ENCODER --threads 2
+    python tests/benchmarks/train_overhead.py --without-trackers --rounds 24
 
 All ways train the same model on the same batches in the same order and dtype, one after the other in one process, and
 take turns in every round, so that all see the same machine. Timed are the updates after the first few, with whatever is
@@ -143,11 +144,16 @@ def config_of(options: argparse.Namespace, *, log_every: int) -> PipelineConfig:
 def ways_of(options: argparse.Namespace) -> dict[str, Callable[[Path], Cost]]:
     """Every way to train, by its name; the bare one, to which all are compared, comes first."""
     often, seldom = config_of(options, log_every=1), config_of(options, log_every=10)
-    return {
+    ours: dict[str, Callable[[Path], Cost]] = {
         "bare Trainer": lambda folder: bare_trainer(often, folder),
         "trackbridge, every update": lambda folder: pipeline(often, folder),
         "trackbridge, every 10": lambda folder: pipeline(seldom, folder),
         "bare Trainer again": lambda folder: bare_trainer(often, folder),
+    }
+    if options.without_trackers:
+        return ours
+    return {
+        **ours,
         "W&B callback, every update": lambda folder: bare_trainer(often, folder, "wandb"),
         "W&B callback, every 10": lambda folder: bare_trainer(seldom, folder, "wandb"),
         "Comet callback, every update": lambda folder: bare_trainer(often, folder, "comet_ml"),
@@ -190,6 +196,7 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=60, help="updates of each training (default: 60)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds that count (default: 9)")
     parser.add_argument("--threads", type=int, help="CPU threads of torch (default: its own choice)")
+    parser.add_argument("--without-trackers", action="store_true", help="leave the callbacks of W&B and Comet out")
     parser.add_argument("--folder", type=Path, help="where to write (default: the folder for temporary files)")
     options = parser.parse_args()
     logging.getLogger("comet_ml").setLevel(logging.ERROR)

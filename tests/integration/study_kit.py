@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from process_kit import training_environment
 from rich.console import Console
 
 from trackbridge.events.models import CheckpointSaved
@@ -47,7 +47,7 @@ def studied(plan: Plan, root: Path, *, jobs: int = 1) -> tuple[list[Outcome], st
 def launched(launcher: list[str], config: Path, *, root: Path) -> subprocess.CompletedProcess[str]:
     """A study run to its end in the processes that a launcher starts, a module with its options."""
     command = [sys.executable, "-m", *launcher, "-m", "trackbridge", "finetune", str(config), "--root", str(root)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = training_environment()
     return subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True)
 
 

@@ -117,7 +117,7 @@ def test_seeds_say_why_they_cannot_tell(root: Path, capsys: Capture) -> None:
 def test_compare_tells_the_verdict_against_the_noise_of_the_whole_project(root: Path, capsys: Capture) -> None:
     record_study(root)
     for name, lr, seed in (("a", 7e-5, 7), ("b", 8e-5, 8), ("a2", 7e-5, 9), ("a3", 7e-5, 10)):
-        record(root, name, lr=lr, seed=seed, mcc=lambda step, up=seed / 100: up + step / 1000)
+        record(root, name, lr=lr, seed=seed, mcc=lambda step, up=seed: up / 100 + step / 1000)
 
     out = call(capsys, "compare", "a", "b", "-m", "eval/mcc").out
 
@@ -131,8 +131,8 @@ def test_compare_draws_a_curve_when_asked_in_a_pipe(root: Path, capsys: Capture)
     plain = call(capsys, "compare", "-g", "study").out
     drawn = call(capsys, "compare", "-g", "study", "--curve", "train/loss").out
 
-    assert "train/loss" not in plain.splitlines()
-    picture = drawn[drawn.index("\ntrain/loss\n") :]
+    assert "train/loss by step" not in plain
+    picture = drawn[drawn.index("train/loss by step") :]
     # Without colours, letters tell the groups apart.
     assert "A lr=1e-05" in picture
     assert "B lr=2e-05" in picture

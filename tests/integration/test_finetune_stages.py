@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from process_kit import training_environment
 from safetensors.torch import load_file
 from study_kit import TINY, launched, studied, wait_for_checkpoints
 
@@ -170,7 +171,7 @@ def test_a_study_killed_within_a_stage_goes_on_there_to_bitwise_the_same_end(tmp
     file, root = tmp_path / "killed.yaml", tmp_path / "root"
     file.write_text(yaml.safe_dump(KILLED), encoding="utf-8")
     command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=training_environment()) as process:
         (stage_folder,) = wait_for_checkpoints(root / "tests", runs=1, step=9)
         process.send_signal(signal.SIGKILL)
     assert open_store(root).run(stage_folder.name).status == "lost"

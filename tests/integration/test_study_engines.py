@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from process_kit import WITHOUT_COMET, training_environment
 from ray_two_nodes import STUDY
 from rich.console import Console
 from study_kit import TINY, studied, wait_for_checkpoints
@@ -32,7 +33,7 @@ TWO_SEEDS: dict[str, Any] = {
     "seeds": {"init": 1, "data": 2, "dropout": [3, 4]},
 }
 LONG: dict[str, Any] = with_overrides(
-    TWO_SEEDS, {"training.epochs": None, "training.max_steps": 150, "checkpoints.every": 5, "evaluation.every": 50}
+    TWO_SEEDS, {"training.epochs": None, "training.max_steps": 100, "checkpoints.every": 5, "evaluation.every": 50}
 )
 
 
@@ -47,15 +48,17 @@ def histories(root: Path) -> dict[str, list[Any]]:
 
 
 def test_a_killed_worker_takes_one_run_with_it_which_the_same_command_takes_up_to_bitwise_the_same_end(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # workers look for modules where this process does
+    monkeypatch.syspath_prepend(WITHOUT_COMET)
     plan, root = make_plan(LONG), tmp_path / "killed"
-    under_way: list[RunRecord] = []
+    killed: list[RunRecord] = []
 
     def kill_one() -> None:
-        folders = wait_for_checkpoints(root / "tests", runs=2, step=20)
-        under_way.extend(open_store(root).run(folder.name) for folder in folders)
-        os.kill(under_way[0].sessions[0].pid, signal.SIGKILL)
+        (first, *_) = wait_for_checkpoints(root / "tests", runs=1, step=20)
+        killed.append(open_store(root).run(first.name))
+        os.kill(killed[0].sessions[0].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)
     killer.start()
@@ -64,14 +67,14 @@ def test_a_killed_worker_takes_one_run_with_it_which_the_same_command_takes_up_t
     second, told_second = studied(plan, root)
     studied(plan, tmp_path / "whole")
 
-    assert [run.status for run in under_way] == ["running", "running"]
+    assert killed[0].status == "running"
     endings = {outcome.planned.name: outcome for outcome in first}
     assert sorted(outcome.ending for outcome in first) == ["failed", "finished"]
-    assert "killed by SIGKILL; the same command takes the run up again" in endings[under_way[0].name].error
+    assert "killed by SIGKILL; the same command takes the run up again" in endings[killed[0].name].error
     assert "[2/2] dropout" in told_first
     assert [outcome.planned.name for outcome in second] == ["dropout 3", "dropout 4"]
     assert sorted(outcome.ending for outcome in second) == ["finished", "found finished"]
-    assert f"{under_way[0].name}: goes on from checkpoint-" in told_second
+    assert f"{killed[0].name}: goes on from checkpoint-" in told_second
     assert sorted(len(run.sessions) for run in open_store(root).runs()) == [1, 2]
     # the one was trained beside the other, and the other was taken up: both are those of an undisturbed study
     assert histories(root) == histories(tmp_path / "whole")
@@ -82,7 +85,8 @@ def test_two_studies_begun_in_the_same_moment_share_the_runs(tmp_path: Path) -> 
     file.write_text(yaml.safe_dump(TWO_SEEDS), encoding="utf-8")
     root = tmp_path / "root"
     command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    environment = training_environment()
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     seen = "".join(process.communicate(timeout=120)[0] for process in both)
 
     assert [process.returncode for process in both] == [0, 0]
@@ -110,8 +114,8 @@ def test_a_study_that_is_stopped_ends_its_runs_as_killed_without_a_word_of_pytho
     told = with_overrides(LONG, {"training.max_steps": 20_000, "seeds.dropout": dropout_seeds})
     file.write_text(yaml.safe_dump(told), encoding="utf-8")
     command = [sys.executable, "-m", "trackbridge", "finetune", str(file), "--root", str(root), *options]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **streams, env=training_environment(), start_new_session=True) as process:
         wait_for_checkpoints(root / "tests", runs=len(dropout_seeds), step=10)
         stop(process.pid)
         seen, errors = process.communicate(timeout=60)
@@ -124,13 +128,13 @@ def test_a_study_that_is_stopped_ends_its_runs_as_killed_without_a_word_of_pytho
 
 def test_a_lost_node_loses_no_run_and_doubles_none(tmp_path: Path) -> None:
     # Ray would otherwise speak to itself by the machine's own address
-    loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+    loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     # and its workers would wait for every other test on the machine
     loopback["RAY_worker_niceness"] = "0"
     script = Path(__file__).with_name("ray_two_nodes.py")
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path / "ray")],
-        env={**os.environ, **loopback},
+        env={**training_environment(), **loopback},
         capture_output=True,
         text=True,
         timeout=300,

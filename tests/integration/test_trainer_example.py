@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from process_kit import training_environment
+
 import trackbridge as tb
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "trainer_callback.py"
@@ -13,7 +15,9 @@ EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "trainer_callback.p
 
 def test_the_trainer_example_runs_offline_and_shows_its_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", str(EXAMPLE), str(tmp_path / "example")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=training_environment(), capture_output=True, text=True, timeout=120
+    )
 
     assert done.returncode == 0, done.stderr
     records = tb.open_store(tmp_path / "example" / "runs").runs(project="trainer-example")

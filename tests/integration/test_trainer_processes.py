@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from process_kit import training_environment
 from trainer_kit import config, events, points, run_folders
 
 import trackbridge as tb
@@ -38,8 +38,7 @@ def script(folder: Path, ending: str, *, callbacks: str = "", max_steps: int = 4
 
 def finished(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """The command after it ended by itself, in a folder of its own, on one thread."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=training_environment(), capture_output=True, text=True, timeout=120)
 
 
 def only_run(folder: Path) -> Path:
@@ -96,8 +95,9 @@ def test_an_evaluation_without_any_training_is_a_finished_run(tmp_path: Path) ->
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL on Windows")
 def test_a_killed_training_keeps_every_point_and_is_resumed_in_the_same_run(tmp_path: Path) -> None:
     path = script(tmp_path, "trainer.train()\n", max_steps=100_000, save_strategy="steps", save_steps=5)
+    silent = subprocess.DEVNULL
     process = subprocess.Popen(
-        [sys.executable, str(path)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, str(path)], cwd=tmp_path, env=training_environment(), stdout=silent, stderr=silent
     )
     wait_for_checkpoint(tmp_path / "out" / "checkpoint-5", process)
     process.kill()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from trackbridge.comparison import compare
-from trackbridge.report.page import comparison_page
+from trackbridge.report.html import list_html
 from trackbridge.report.markdown import comparison_markdown
+from trackbridge.report.page import comparison_page
 from trackbridge.report.text import duration_text, mean_text, number_text, printable, size_text
 from trackbridge.store.records import RunRecord, Seeds
 from trackbridge.testing.records import build_run
@@ -35,14 +37,19 @@ class Page(HTMLParser):
         self.words += data
 
 
-def study(n_groups: int, n_seeds: int, n_steps: int = 20) -> list[RunRecord]:
+SIX = ("eval/mcc", "eval/f1", "eval/accuracy", "eval/loss", "test/mcc", "train/loss")
+
+
+def study(
+    n_groups: int, n_seeds: int, n_steps: int = 20, metrics: Sequence[str] = ("eval/mcc", "eval/loss", "train/loss")
+) -> list[RunRecord]:
     rng = np.random.default_rng(0)
     return [
         build_run(
             f"lr{lr}-seed{seed}",
             config={"script": {"lr": lr}},
             seeds=Seeds(dropout=seed),
-            curves={name: rng.gamma(2, size=n_steps) for name in ("eval/mcc", "eval/loss", "train/loss")},
+            curves={name: rng.gamma(2, size=n_steps) for name in metrics},
         )
         for lr in range(n_groups)
         for seed in range(n_seeds)
@@ -100,12 +107,35 @@ def test_notes_are_on_the_page() -> None:
     assert all(note.text in Page(comparison_page(comparison)).words for note in comparison.notes)
 
 
-def test_twenty_long_runs_fit_in_300_kb() -> None:
-    assert len(comparison_page(compare(study(5, 4, n_steps=8000))).encode()) < 300_000
+@pytest.mark.parametrize(("n_groups", "n_seeds"), [(20, 1), (10, 2), (5, 4), (2, 10)])
+def test_twenty_runs_of_six_long_curves_each_fit_in_300_kb(n_groups: int, n_seeds: int) -> None:
+    assert len(comparison_page(compare(study(n_groups, n_seeds, 2000, SIX))).encode()) < 300_000
 
 
-def test_twenty_runs_of_twenty_settings_fit_in_300_kb() -> None:
-    assert len(comparison_page(compare(study(20, 1, n_steps=2000))).encode()) < 300_000
+def test_curves_that_are_longer_make_no_larger_page() -> None:
+    assert len(comparison_page(compare(study(5, 4, 8000))).encode()) < 300_000
+
+
+def test_the_page_begins_with_what_could_overturn_it_and_the_verdicts() -> None:
+    page = comparison_page(compare(study(2, 3), metrics=["eval/mcc"]))
+
+    assert page.index('class="told verdicts"') < page.index("<h2>Replicate groups</h2>")
+    assert page.index("<h2>Replicate groups</h2>") < page.index("<h2>Curves</h2>") < page.index("<h2>Runs</h2>")
+
+
+def test_a_printed_page_is_light_and_shows_what_is_folded() -> None:
+    rules = comparison_page(compare(study(2, 3))).partition("</style>")[0]
+
+    assert "@media screen and (prefers-color-scheme:dark)" in rules
+    assert "@media (prefers-color-scheme:dark)" not in rules
+    assert "details::details-content{content-visibility:visible" in rules.partition("@media print")[2]
+
+
+def test_long_lists_of_sentences_are_folded_and_counted() -> None:
+    lists = Page(list_html([("info", f"sentence {n}") for n in range(9)], "notes", n_open=6))
+
+    assert "3 more" in lists.words
+    assert lists.words.index("sentence 5") < lists.words.index("3 more") < lists.words.index("sentence 6")
 
 
 @pytest.mark.parametrize(

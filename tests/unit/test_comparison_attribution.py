@@ -109,6 +109,21 @@ def test_values_of_another_type_are_a_nuisance_that_is_shown() -> None:
     assert [one.key for one in diff.visible] == ["script.epochs"]
 
 
+def test_the_evaluation_set_of_a_stage_is_data_that_was_learned_from() -> None:
+    runs = [
+        build_run(
+            name,
+            config={"lineage": {"weights": {"run": "t", "run_id": "c" * 32, "data": {"eval_main": name * 64}}}},
+        )
+        for name in "ab"
+    ]
+
+    (note,) = diff_runs(runs).notes
+
+    assert note.text.startswith("the data differ: 'weights.eval_main'")
+    assert note.text.endswith("what tells these runs apart may be what they learned from")
+
+
 def test_code_and_data_are_sections_of_their_own() -> None:
     runs = [
         build_run(

@@ -138,15 +138,22 @@ def test_the_variants_of_a_study_are_called_as_the_study_calls_them() -> None:
     [
         [of_study("same", 0.0), of_study("same", 0.1)],
         [of_study("a", 0.0), of_study("b", 0.0), of_study("c", 0.1)],
-        [of_study("named", 0.0), of_study("", 0.1)],
-        [of_study("named", 0.0), build_run("apart", config={"pipeline": {"training": {"warmup": 0.1}}})],
     ],
-    ids=["of two studies alike", "two for one setting", "one without a name", "one of no study"],
+    ids=["of two studies alike", "two for one setting"],
 )
 def test_variants_whose_names_do_not_tell_the_groups_apart_are_called_by_their_settings(runs: list[RunRecord]) -> None:
     labels = [group.label for group in replicate_groups(runs)]
 
     assert labels == ["training.warmup=0.0", "training.warmup=0.1"]
+
+
+@pytest.mark.parametrize(
+    "other", [of_study("", 0.1), build_run("apart", config={"pipeline": {"training": {"warmup": 0.1}}})]
+)
+def test_a_variant_beside_what_has_no_name_keeps_its_own(other: RunRecord) -> None:
+    groups = replicate_groups([of_study("named", 0.0), other])
+
+    assert [group.label for group in groups] == ["named", "training.warmup=0.1"]
 
 
 def test_one_variant_alone_bears_the_name_of_its_study() -> None:
@@ -186,7 +193,7 @@ def test_an_ambiguous_key_is_named_with_its_parents() -> None:
 
 
 def test_many_differences_are_cut_short_in_the_name_and_kept_in_the_settings() -> None:
-    groups = replicate_groups([script(str(index), **{f"k{key}": index + key for key in range(6)}) for index in (0, 9)])
+    groups = replicate_groups([script("run", **{f"k{key}": index + key for key in range(6)}) for index in (0, 9)])
 
     assert groups[0].label == "k0=0, k1=1, k2=2 and 3 more"
     assert len(groups[0].settings) == 6
@@ -222,3 +229,14 @@ def test_other_data_is_another_group() -> None:
 
     assert names(runs) == [["a", "b"], ["c"]]
     assert replicate_groups(runs)[1].label == "train.digest=f01"
+
+
+def test_groups_that_differ_in_many_settings_are_called_by_what_the_names_of_their_runs_share() -> None:
+    many = {f"setting_{number}": number for number in range(5)}
+    runs = [script(f"wide net init {seed} data {seed}", **many) for seed in (1, 2)]
+    runs += [script("narrow", **dict.fromkeys(many, 0)), script("narrow", **dict.fromkeys(many, 9))]
+
+    labels = [group.label for group in replicate_groups(runs)]
+
+    assert labels[0] == "wide net"
+    assert all(label.startswith("setting_0=") for label in labels[1:])

@@ -86,6 +86,15 @@ def test_a_run_without_the_metric_is_told() -> None:
     assert note([trained("a", 200), build_run("b")], "metric_missing").text == "b has no eval/mcc"
 
 
+def test_metrics_that_the_same_runs_lack_are_told_in_one_note() -> None:
+    curves = {f"eval/{name}": [0.5] for name in "abcde"}
+
+    told = compare([build_run("whole", curves=curves), build_run("bare", curves={"eval/a": [0.5]})]).notes
+
+    texts = [one.text for one in told if one.code == "metric_missing"]
+    assert texts == ["bare has no eval/b, eval/c, eval/d, eval/e"]
+
+
 def test_runs_without_config_may_not_be_replicates() -> None:
     assert note([build_run("a"), build_run("b")], "no_config").level == "warning"
 

@@ -169,6 +169,13 @@ def test_the_metric_that_chose_the_weights_leads(told: dict[str, object]) -> Non
     assert list(compare([run]).metrics) == ["eval/mcc", "eval/accuracy"]
 
 
+def test_what_few_runs_have_never_leads() -> None:
+    odd = build_run("odd", curves={"eval/mcc": [1.0]}, summary={"judged_by": "eval/mcc"})
+    others = [build_run(name, curves={"dev/f1": [1.0]}, summary={"judged_by": "dev/f1"}) for name in "ab"]
+
+    assert list(compare([odd, *others]).metrics) == ["dev/f1", "eval/mcc"]
+
+
 def test_an_unknown_metric_names_the_nearest_one() -> None:
     with pytest.raises(NotFoundError, match="did you mean 'eval/mcc'"):
         compare([scored("a", 1e-5, 0.5)], metrics=["eval/mc"])

@@ -64,16 +64,16 @@ def finetune(
 
 def _refuse_contradictions(jobs: int, engine: Engine, ray_address: str) -> None:
     """What would otherwise be passed over in silence, or start every run once for each process of a launcher."""
-    from trackbridge.run.ranks import this_rank
+    from trackbridge.finetune.ranks import n_processes
 
-    is_on_ray, n_processes = engine is Engine.RAY, this_rank().world_size
+    is_on_ray, n_together = engine is Engine.RAY, n_processes()
     if is_on_ray and jobs > 1:
         raise MisuseError(f"--jobs {jobs} with --engine ray: Ray decides how many run at once; leave --jobs out")
     if ray_address != "auto" and not is_on_ray:
         raise MisuseError(f"--ray-address {ray_address} without --engine ray: add it, or leave the address out")
-    if n_processes > 1 and (is_on_ray or jobs > 1):
+    if n_together > 1 and (is_on_ray or jobs > 1):
         raise MisuseError(
-            f"{n_processes} processes were launched to train each run together, so runs cannot be trained beside each"
+            f"{n_together} processes were launched to train each run together, so runs cannot be trained beside each"
             " other: leave out --jobs and --engine, or the launcher"
         )
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from trackbridge.report.chart import Chart, Line
 from trackbridge.report.downsample import min_max_indices
-from trackbridge.report.scale import LinearScale, LogScale, Scale, suitable_scale
+from trackbridge.report.scale import LinearScale, Scale, suitable_scale
 from trackbridge.report.text import printable
 
 COLOURS = ("bright_blue", "dark_orange", "green", "magenta", "yellow", "cyan", "white")
@@ -53,9 +53,9 @@ def plot(chart: Chart, *, width: int, in_braille: bool) -> Iterator[Text]:
     values = [line.values for line in lines]
     y = suitable_scale(values).covering(np.concatenate(values), padding=0.02)
     canvas = (_dotted if in_braille else _lettered)(lines, x, y, columns)
-    yield Text(printable(f"{chart.y_title}{f' ({y.note})' if y.note else ''}"), style="bold")
+    yield Text(printable(f"{chart.y_title} by {chart.x_title}{f' ({y.note})' if y.note else ''}"), style="bold")
     yield from _rows(canvas, y, in_braille=in_braille)
-    yield Text(_foot(x, columns, chart.x_title), style="dim")
+    yield Text(_foot(x, columns), style="dim")
     yield from _legend(lines, in_braille=in_braille)
 
 
@@ -109,14 +109,15 @@ def _rows(canvas: _Canvas, y: Scale, *, in_braille: bool) -> Iterator[Text]:
         yield row
 
 
-def _foot(x: LinearScale | LogScale, columns: int, title: str) -> str:
+def _foot(x: Scale, columns: int) -> str:
     """The labels of the step axis, each below its place, as far as they do not touch."""
     foot = ""
     for tick in x.ticks(max(2, columns // 16)):
-        place = _LABELS + 1 + round(float(x.place(np.array([tick.value]))[0]) * (columns - 1)) - len(tick.label) // 2
+        middle = _LABELS + 1 + round(float(x.place(np.array([tick.value]))[0]) * (columns - 1))
+        place = min(middle - len(tick.label) // 2, _LABELS + 1 + columns - len(tick.label))
         if place >= len(foot) + (2 if foot else 0):
             foot = foot.ljust(place) + tick.label
-    return f"{foot}  {printable(title)}"
+    return foot
 
 
 def _legend(lines: Sequence[Line], *, in_braille: bool) -> Iterator[Text]:

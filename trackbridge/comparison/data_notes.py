@@ -26,7 +26,7 @@ def notes_on_data(runs: Sequence[RunRecord], names: Sequence[str]) -> Iterator[N
     name_of = {run.run_id: name for run, name in zip(runs, names, strict=True)}
     digests = {run.run_id: data_digests(run) for run in runs}
     found = {data_name for one in digests.values() for data_name in one}
-    for data_name in sorted(found, key=lambda data_name: (not _EVALUATION.search(data_name), data_name)):
+    for data_name in sorted(found, key=lambda data_name: (not _is_evaluated_on(data_name), data_name)):
         holders: dict[str, list[str]] = {}
         for run_id, one in digests.items():
             if data_name in one:
@@ -43,8 +43,13 @@ def _sentence(data_name: str, holders: Mapping[str, Sequence[str]], name_of: Map
     return f"the data differ: {data_name!r} has {len(holders)} contents ({shown}){_consequence(data_name)}"
 
 
+def _is_evaluated_on(data_name: str) -> bool:
+    # The data of the runs that a run builds on are named after what it took from them: no score here is from those.
+    return bool(_EVALUATION.search(data_name)) and "." not in data_name
+
+
 def _consequence(data_name: str) -> str:
-    if _EVALUATION.search(data_name):
+    if _is_evaluated_on(data_name):
         return "; scores on it are of different examples, so no verdict on them can be trusted"
     if _TRAINING.search(data_name):
         return "; what tells these runs apart may be what they learned from"

@@ -23,6 +23,7 @@ MAX_VALUE_CHARS = 24
 
 # The scopes a person writes; the others (training arguments, model config) mostly follow from these.
 _WRITTEN_SCOPES = ("pipeline", "script")
+_SEED_WORDS = frozenset(("init", "data", "dropout", "seed", "all", "run"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def replicate_groups(runs: Sequence[RunRecord]) -> tuple[ReplicateGroup, ...]:
         config_of.setdefault(key, config)
     keys = list(members)
     settings = _settings([config_of[key] for key in keys])
-    labels = _variant_names(list(members.values())) or _labels(keys, settings, fallback=_shared_name(runs))
+    labels = _labels(keys, settings, _given_names(list(members.values())), fallback=_shared_name(runs))
     return tuple(
         ReplicateGroup(key, label, tuple(members[key]), one)
         for key, label, one in zip(keys, labels, settings, strict=True)
@@ -182,11 +183,21 @@ def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def _variant_names(groups: Sequence[Sequence[RunRecord]]) -> list[str]:
-    """What a study calls its variants, one name per group; nothing where names do not tell the groups apart."""
-    names = [{_variant_name(run) for run in runs} for runs in groups]
-    telling = {name for one in names if len(one) == 1 for name in one if name}
-    return [name for one in names for name in one] if len(telling) == len(names) > 1 else []
+def _given_names(groups: Sequence[Sequence[RunRecord]]) -> list[tuple[str, str]]:
+    """Per group what a study calls its variant, and what its runs' names have in common; "" where that tells nothing.
+
+    A name tells nothing that another group beside it has, too.
+    """
+    variants = [{_variant_name(run) for run in runs} - {""} for runs in groups]
+    told = [one for names in variants for one in names]
+    # Where a name has two settings or a setting two names, none of them is to be trusted.
+    are_telling = len(set(told)) == sum(map(bool, variants)) == len(told) and len(groups) > 1
+    names = [_shared_words([run.name for run in runs]) for runs in groups]
+    uses = Counter(names)
+    return [
+        (next(iter(variant), "") if are_telling else "", name if uses[name] == 1 else "")
+        for variant, name in zip(variants, names, strict=True)
+    ]
 
 
 def _variant_name(run: RunRecord) -> str:
@@ -194,8 +205,26 @@ def _variant_name(run: RunRecord) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _labels(keys: Sequence[str], settings: Sequence[Mapping[str, Any]], *, fallback: str) -> list[str]:
-    labels = [_label(one) or fallback for one in settings]
+def _shared_words(names: Sequence[str]) -> str:
+    """The words with which all names begin, without the seeds that may follow."""
+    words = [words[0] for words in zip(*(name.split() for name in names), strict=False) if len(set(words)) == 1]
+    while words and words[-1] in _SEED_WORDS:
+        words.pop()
+    return " ".join(words)
+
+
+def _labels(
+    keys: Sequence[str],
+    settings: Sequence[Mapping[str, Any]],
+    given: Sequence[tuple[str, str]],
+    *,
+    fallback: str,
+) -> list[str]:
+    """A variant's name; else the settings where these are few; else what the names of the runs share."""
+    labels = [
+        variant or (name if len(one) > MAX_LABEL_PARTS and name else _label(one)) or fallback
+        for one, (variant, name) in zip(settings, given, strict=True)
+    ]
     uses = Counter(labels)
     return [f"{label} [{key[:4]}]" if uses[label] > 1 else label for key, label in zip(keys, labels, strict=True)]
 

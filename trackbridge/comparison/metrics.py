@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from trackbridge.errors import NotFoundError, nearest
@@ -21,7 +22,7 @@ _TRAINING_SPLIT = re.compile(r"^train(?:ing)?(?:[/_]|$)")
 def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
     """The metrics to compare: those asked for, or all but bookkeeping such as `train/learning_rate`.
 
-    The metric by which the runs are judged leads, where they say so.
+    The metric by which most runs say they are judged leads; what few runs have comes after what most have.
 
     Raises:
         NotFoundError: a metric asked for is in none of the runs; names those that are.
@@ -33,8 +34,9 @@ def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
                 raise NotFoundError(f"none of the runs has a metric {name!r}{nearest(name, known)}")
         return list(dict.fromkeys(wanted))
     scores = [name for name in known if not is_bookkeeping(name)]
-    leading = {name for run in runs for name in _told_to_lead(run)} & known
-    return sorted(scores or known, key=lambda name: (name not in leading, metric_order(name)))
+    judged = Counter(name for run in runs for name in _told_to_lead(run) if name in run.metrics)
+    having = Counter(name for run in runs for name in run.metrics)
+    return sorted(scores or known, key=lambda name: (-judged[name], having[name] <= len(runs) / 2, metric_order(name)))
 
 
 def _told_to_lead(run: RunRecord) -> set[str]:

@@ -153,11 +153,16 @@ def _nonfinite(
 def _metric_missing(
     runs: Sequence[RunRecord], names: Mapping[str, str], metrics: Sequence[MetricComparison]
 ) -> Iterator[Note]:
+    # Where whole kinds of runs are laid side by side, they lack many metrics together.
+    together: dict[tuple[str, ...], list[str]] = {}
     for metric in metrics:
-        lacking = [run.run_id for run in runs if metric.run(run.run_id) is None]
+        lacking = tuple(run.run_id for run in runs if metric.run(run.run_id) is None)
         if lacking:
-            text = f"{named_runs(lacking, names)} {'has' if len(lacking) == 1 else 'have'} no {metric.name}"
-            yield Note("metric_missing", "info", text, tuple(lacking))
+            together.setdefault(lacking, []).append(metric.name)
+    for lacking, missing in together.items():
+        more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+        text = f"{named_runs(lacking, names)} {'has' if len(lacking) == 1 else 'have'} no "
+        yield Note("metric_missing", "info", f"{text}{', '.join(missing[:MAX_NAMED])}{more}", lacking)
 
 
 def _held_values(names: Mapping[str, str], metrics: Sequence[MetricComparison]) -> Iterator[Note]:

@@ -14,9 +14,14 @@ def is_first_rank() -> bool:
     return this_rank().rank == 0
 
 
+def n_processes() -> int:
+    """How many processes train each run together."""
+    return this_rank().world_size
+
+
 def of_first_rank(value: Value) -> Value:
     """Rank 0's value on every rank: what is read from disk may differ by the moment it was read at."""
-    if this_rank().world_size == 1:
+    if n_processes() == 1:
         return value
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list

@@ -226,7 +226,7 @@ def _axes(frame: _Frame, chart: Chart) -> Iterator[str]:
 def _buckets(chart: Chart, size: Size) -> int:
     # A bucket is two points of a curve, and a band has two curves.
     n_curves = max(1, len(chart.lines) + 2 * len(chart.bands))
-    return max(20, min(size.width, size.max_points // (2 * n_curves)))
+    return max(12, min(size.width, size.max_points // (2 * n_curves)))
 
 
 def _lines(lines: Sequence[Line], frame: _Frame) -> Iterator[str]:

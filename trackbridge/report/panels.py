@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.sweep import sweep
@@ -10,7 +11,7 @@ from trackbridge.report.chart import NARROW, WIDE, Chart, Size, draw_chart
 from trackbridge.report.curves import metric_chart
 from trackbridge.report.groups import group_strip, replicates_table
 from trackbridge.report.html import folded_html, list_html, section_html
-from trackbridge.report.importance import importance_table, parameter_pictures
+from trackbridge.report.importance import SMALL, importance_table, parameter_pictures
 from trackbridge.report.lineage import lineage_section
 from trackbridge.report.markup import element, text
 from trackbridge.report.palette import colour_class
@@ -37,7 +38,7 @@ MAX_OPEN_NOTES = 6
 MAX_PARAMETER_PICTURES = 6
 MAX_ROWS_OF_DOTS = 20
 # All charts of a page share these, so that a page of many long runs still fits in a mail.
-MAX_POINTS = 20_000
+MAX_POINTS = 12_000
 NARROW_SHARE = 0.3
 
 
@@ -88,20 +89,24 @@ def differences_panel(comparison: Comparison) -> str:
 
 
 def curves_panel(comparison: Comparison, *, limit: int = MAX_CHARTS, max_points: int = MAX_POINTS) -> str:
-    """A chart of each metric that has curves, the first `limit` of them: runs, means and bands.
+    """A chart of each metric that has curves, the first `limit` of them: runs, means and bands, the leading one large.
 
     `max_points` is how many points all charts together may have.
     """
     metrics = shown_metrics(comparison)
     drawn = [name for name in metrics if any(score.n > 1 for score in comparison.metrics[name].runs)][:limit]
-    charts = [element("figure", *_curve(comparison, name, max_points // len(drawn))) for name in drawn]
-    if not charts:
+    if not drawn:
         return ""
+    share = max_points // (len(drawn) + 1)
+    leading, *others = [metric_chart(comparison, name) for name in drawn]
+    large = element("figure", *_in_both_sizes(leading, 2 * share, y_scale=_scale_of(leading)))
+    small = [draw_chart(one, size=replace(SMALL, max_points=share), y_scale=_scale_of(one), css="") for one in others]
+    grid = element("div", *(element("figure", one) for one in small), class_="pair") if small else ""
     words = "Bold: mean of a group, with a band of one standard deviation, as far as all its runs go."
     caption = element(
         "p", text(f"{words} Thin: single runs; a dot marks where the leading metric was best."), class_="muted"
     )
-    return element("section", element("h2", "Curves"), caption, *charts)
+    return element("section", element("h2", "Curves"), caption, large, grid)
 
 
 def sweeps_panel(comparison: Comparison, key: str) -> str:
@@ -170,9 +175,8 @@ def _cards(comparison: Comparison) -> str:
     return element("div", *cards, class_="cards")
 
 
-def _curve(comparison: Comparison, metric: str, max_points: int) -> Iterator[str]:
-    chart = metric_chart(comparison, metric)
-    yield from _in_both_sizes(chart, max_points, y_scale=suitable_scale([line.values for line in chart.lines]))
+def _scale_of(chart: Chart) -> ScaleKind:
+    return suitable_scale([line.values for line in chart.lines])
 
 
 def _in_both_sizes(

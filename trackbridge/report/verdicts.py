@@ -13,9 +13,9 @@ TONES: dict[Verdict, Tone] = {"better": "good", "worse": "bad", "cannot tell": "
 
 _COLUMNS = (
     Column("group", importance="essential"),
+    Column("verdict", importance="essential"),
     Column("against"),
     Column("metric", importance="essential"),
-    Column("verdict", importance="essential"),
     Column("difference", "right", "essential"),
     Column("95 % interval", "right"),
     Column("p", "right"),
@@ -45,9 +45,9 @@ def leading_verdicts(comparison: Comparison) -> tuple[PairVerdict, ...]:
 def _row(one: PairVerdict) -> tuple[Cell, ...]:
     return (
         Cell(one.one.label, style=one.one.group),
+        Cell(one.verdict, tone=TONES[one.verdict]),
         Cell(one.other.label),
         Cell(one.metric),
-        Cell(one.verdict, tone=TONES[one.verdict]),
         Cell(_signed(one.effect)),
         Cell(f"{_signed(one.interval.low)} to {_signed(one.interval.high)}" if one.interval else "-"),
         Cell(number_text(one.p, 2)),
