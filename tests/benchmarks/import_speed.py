@@ -28,7 +28,8 @@ folder, n_rows = sys.argv[1], int(sys.argv[2])
 settings = wandb.Settings(silent=True, console="off", x_disable_stats=True)
 run = wandb.init(mode="offline", dir=folder, id="large", project="speed", settings=settings)
 for row in range(n_rows):
-    run.log({"train/loss": 2.5 / (row + 1) + 0.1, "train/lr": 2e-5 * (1 - row / n_rows), "train/norm": 1 + row % 97 / 13})
+    loss, rate, norm = 2.5 / (row + 1) + 0.1, 2e-5 * (1 - row / n_rows), 1 + row % 97 / 13
+    run.log({"train/loss": loss, "train/lr": rate, "train/norm": norm})
 run.finish()
 """
 

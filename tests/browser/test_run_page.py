@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import page_kit as kit
 from trackbridge.web.guard import Access
@@ -39,13 +39,13 @@ def test_a_slider_goes_through_the_steps_of_a_confusion_matrix(page: Page) -> No
 
 
 def test_predictions_pictures_histograms_and_texts_are_shown(page: Page) -> None:
-    def shown(name: str) -> str:
-        return page.locator(".media", has=page.locator("h3", has_text=name)).inner_text()
+    def shown(name: str) -> Locator:
+        return page.locator(".media", has=page.locator("h3", has_text=name))
 
     kit.settle(page)
     expect(page.locator(".media pre")).to_have_text("A sentence at step 30.")
-    assert "The cat sat." in shown("eval/predictions")
-    assert "500 values" in shown("weights")
+    expect(shown("eval/predictions")).to_contain_text("The cat sat.")
+    expect(shown("weights")).to_contain_text("500 values")
     picture = page.get_by_role("img", name="attention")
     picture.scroll_into_view_if_needed()
     expect(picture).to_be_visible()

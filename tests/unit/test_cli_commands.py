@@ -31,7 +31,8 @@ def test_every_command_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", commands())
 def test_every_option_is_documented(name: str) -> None:
     page = (DOCS / "cli.md").read_text(encoding="utf-8")
-    section = page.partition(f"## `trackbridge {name}")[2].partition("\n## ")[0] + page.partition("\n## ")[0]
+    of_command = re.split(rf"## `trackbridge {name}\b", page, maxsplit=1)[-1]
+    section = of_command.partition("\n## ")[0] + page.partition("\n## ")[0]
     help_text = subprocess.run(
         [sys.executable, "-m", "trackbridge", name, "--help"],
         capture_output=True,

@@ -118,7 +118,8 @@ class CometServer:
         self._set_times(None)
 
     def _set_times(self, ended_ms: int | None) -> None:
-        self._client.set_experiment_start_end(self._key, self._run.started_ns // 1_000_000, ended_ms)
+        # Of an imported run it may be unknown, which is 0; then Comet shows when it was delivered.
+        self._client.set_experiment_start_end(self._key, self._run.started_ns // 1_000_000 or None, ended_ms)
 
     def _send(self, messages: Sequence[Message]) -> list[Rejection]:
         if self._arrived is None:

@@ -134,7 +134,7 @@ class MlflowRun:
         tags = {name: fitting_text(label, MAX_TAG) for name, label in labels.items() if label}
         return self._client.create_run(
             experiment_id,
-            start_time=header.started_ns // 1_000_000,
+            start_time=header.started_ns // 1_000_000 or None,
             tags={RUN_ID: header.run_id, **tags},
             run_name=header.name,
         )

@@ -158,7 +158,9 @@ class RowWriter:
         if number < self.first_row:
             return
         # The user's own steps may go back after a resume, and W&B drops rows that do: the row's number never does.
-        self.run.log({**values, "_timestamp": event.t / 1e9}, step=number, commit=True)
+        # Of an imported point it may be unknown, which is 0; then W&B notes when it was delivered.
+        time_s = {"_timestamp": event.t / 1e9} if event.t else {}
+        self.run.log({**values, **time_s}, step=number, commit=True)
         self.marks.history = number
 
     def _write_config(self, number: int, event: ConfigLogged) -> None:

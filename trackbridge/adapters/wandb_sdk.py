@@ -97,7 +97,8 @@ def start(header: RunHeader, folder: Path, mode: Literal["online", "offline"], *
     if OURS not in run.config:
         # Once only: what a person renames or tags at W&B afterwards stays.
         run.name, run.notes, run.tags = header.name, header.notes or "", fitting_tags(header.tags)
-        run.config.update({OURS: {"run_id": header.run_id, "started_at": _iso_time(header.started_ns)}})
+        started = {"started_at": _iso_time(header.started_ns)} if header.started_ns else {}
+        run.config.update({OURS: {"run_id": header.run_id, **started}})
     run.define_metric(STEP)
     run.define_metric(SYSTEM_STEP)
     # In every session, because the last one's definitions replace the others. Without `step_sync`, which would put

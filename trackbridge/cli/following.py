@@ -77,7 +77,7 @@ def _lines(events: list[AnyEvent], patterns: list[str] | None) -> Iterator[str]:
     from trackbridge.report.text import number_text
 
     for event in events:
-        clock = datetime.fromtimestamp(event.t / 1e9, tz=timezone.utc).astimezone().strftime("%H:%M:%S")
+        clock = _clock(event.t)
         if isinstance(event, models.MetricsLogged):
             metrics = {name: value for name, value in event.metrics.items() if _is_wanted(name, patterns)}
             if metrics:
@@ -91,6 +91,13 @@ def _lines(events: list[AnyEvent], patterns: list[str] | None) -> Iterator[str]:
             yield f"{clock}  {sum(event.counts.values())} events were dropped: {event.reason}"
         elif isinstance(event, models.RunFinished):
             yield f"{clock}  {event.status}" + (f": {event.error}" if event.error else "")
+
+
+def _clock(time_ns: int) -> str:
+    # Of an imported run it may be unknown, which is 0.
+    if not time_ns:
+        return "-"
+    return datetime.fromtimestamp(time_ns / 1e9, tz=timezone.utc).astimezone().strftime("%H:%M:%S")
 
 
 def _is_wanted(name: str, patterns: list[str] | None) -> bool:

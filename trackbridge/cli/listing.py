@@ -159,9 +159,10 @@ def _runs_table(runs: Sequence[RunRecord], metric: str | None) -> Table:
         summary = run.metrics.get(metric) if metric else None
         best = best_point(summary) if summary else None
         scores = [Cell(number_text(best.value if best else None)), Cell(number_text(summary.last if summary else None))]
-        age_s = (now_ns - run.started_ns) / 1e9
+        # An imported run may tell no time at all.
+        age = age_text((now_ns - run.started_ns) / 1e9) if run.started_ns else "-"
         cells = [Cell(run.name), status_cell(run), *(scores if metric else []), Cell(ids[run.run_id])]
-        cells += [Cell(str(steps_trained(run))), Cell(age_text(age_s))]
+        cells += [Cell(str(steps_trained(run))), Cell(age)]
         cells += [Cell(duration_text(run.duration_s)), Cell(seeds_text(run.seeds) or "-")]
         cells += [Cell(run.group or "-"), Cell(run.project)]
         rows.append(tuple(cells[: len(columns)]))

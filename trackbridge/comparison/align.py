@@ -67,6 +67,8 @@ def positions(run: RunRecord, series: Series, align: Align) -> NDArray[np.float6
             )
         return np.asarray(series.epochs, dtype=np.float64)
     if align == "time":
+        if not run.started_ns:
+            raise MisuseError(f"run {run.name!r} was imported without times: compare by step")
         return _training_seconds(run, series)
     scale = _samples_per_step(run) if align == "samples" else 1
     return np.asarray(series.steps * scale, dtype=np.float64)

@@ -33,11 +33,16 @@ def ending_of(record: RunRecord) -> Ending | None:
     if record.status == "running":
         return None
     if record.status == "lost":
-        seen = datetime.fromtimestamp(record.last_seen_ns / 1e9, tz=timezone.utc)
-        error = f"the process was gone without a word after {seen:%Y-%m-%d %H:%M:%S} UTC"
-        return Ending(status="lost", error=error, ended_ns=record.last_seen_ns)
+        # Of an imported run nobody may know.
+        ended_ns = record.last_seen_ns or None
+        error = "the process was gone without a word" + (f" after {_utc_text(ended_ns)}" if ended_ns else "")
+        return Ending(status="lost", error=error, ended_ns=ended_ns)
     last = record.sessions[-1]
     return Ending(status=record.status, exit_code=last.exit_code, error=last.error, ended_ns=record.ended_ns)
+
+
+def _utc_text(time_ns: int) -> str:
+    return f"{datetime.fromtimestamp(time_ns / 1e9, tz=timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def with_last_words(ending: Ending, run_folder: Path) -> Ending:

@@ -180,4 +180,7 @@ def _problems_table(run: RunRecord) -> Table:
 
 
 def _time_text(time_ns: int) -> str:
+    # Of an imported run it may be unknown, which is 0.
+    if not time_ns:
+        return "-"
     return datetime.fromtimestamp(time_ns / 1e9, tz=timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")

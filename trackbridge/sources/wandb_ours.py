@@ -18,7 +18,7 @@ from trackbridge.events.models import (
     SeedsLogged,
     Status,
 )
-from trackbridge.sources.base import Fact, SourceMedia
+from trackbridge.sources.base import UNKNOWN_NS, Fact, SourceMedia
 from trackbridge.sources.wandb_history import Row
 from trackbridge.sources.wandb_media import content_file
 from trackbridge.sources.wandb_records import ArtifactTold, parsed
@@ -37,12 +37,12 @@ def is_ours(config: Mapping[str, Any]) -> bool:
     return isinstance(mark, dict) and isinstance(mark.get("run_id"), str)
 
 
-def started_ns(config: Mapping[str, Any]) -> int | None:
-    """When the run itself began: W&B's own time is that of the delivery."""
+def started_ns(config: Mapping[str, Any]) -> int:
+    """When the run itself began: W&B's own time is that of the delivery. Unknown where the adapter did not know."""
     try:
         told = datetime.fromisoformat(str(config[MARK].get("started_at")))
     except ValueError:
-        return None
+        return UNKNOWN_NS
     # A float of seconds since 1970 is good for a quarter of a microsecond.
     return round(told.timestamp() * 1e6) * 1000
 
@@ -101,13 +101,16 @@ def restored_text(fact: SourceMedia) -> SourceMedia:
 
 def finished(t: int, summary: Mapping[str, Any], exit_code: int) -> RunFinished | None:
     """The end as the summary tells it; None for one that was lost, of which nobody knows."""
-    status, code = summary.get(f"{MARK}/status"), summary.get(f"{MARK}/exit_code")
-    if status == "lost":
+    told_status, code = summary.get(f"{MARK}/status"), summary.get(f"{MARK}/exit_code")
+    if told_status == "lost":
         return None
-    if status not in get_args(Status):
-        status, code = ("failed" if exit_code else "finished"), exit_code
-    told = {name: summary.get(f"{MARK}/{name}") for name in ("error", "traceback")}
-    texts = {name: text for name, text in told.items() if isinstance(text, str)}
+    status: Status = "failed" if exit_code else "finished"
+    if told_status in get_args(Status):
+        status = told_status
+    else:
+        code = exit_code
+    why = {name: summary.get(f"{MARK}/{name}") for name in ("error", "traceback")}
+    texts = {name: text for name, text in why.items() if isinstance(text, str)}
     return RunFinished(seq=0, t=t, status=status, exit_code=code if isinstance(code, int) else None, **texts)
 
 

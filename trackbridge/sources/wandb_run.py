@@ -12,12 +12,14 @@ from trackbridge.events.models import (
     RunFinished,
     RunResumed,
     RunStarted,
+    Status,
     SummaryLogged,
     TagsSet,
 )
 from trackbridge.sources import wandb_ours as ours
 from trackbridge.sources import wandb_records as records
 from trackbridge.sources.base import (
+    UNKNOWN_NS,
     Fact,
     Points,
     Printed,
@@ -53,7 +55,7 @@ class RunReader:
         self._path, self._head, self._allowed = path, head, allowed
         self._first_number = first_number
         self._is_ours = ours.is_ours(head.config)
-        self._started_ns = (ours.started_ns(head.config) if self._is_ours else None) or head.told.started_ns
+        self._started_ns = ours.started_ns(head.config) if self._is_ours else head.told.started_ns
         self._now_ns = self._started_ns
         self._rows, self._axes, self._files = RowReader(), Axes(), RunFiles(path.parent, allowed)
         self._config: dict[str, Any] = {}
@@ -124,6 +126,9 @@ class RunReader:
 
     def _history(self, message: bytes) -> Iterator[Fact]:
         row = self._rows.read(message)
+        if not self._started_ns:
+            # A run without times was delivered: W&B's are those of the delivery.
+            row.t = UNKNOWN_NS
         self._now_ns = max(self._now_ns, row.t)
         if self._first_number is not None:
             row.number += self._first_number
@@ -261,7 +266,7 @@ class RunReader:
     def _ending(self, exit_code: int) -> RunFinished | None:
         if self._is_ours:
             return ours.finished(self._now_ns, self._summary, exit_code)
-        status = "failed" if exit_code else "finished"
+        status: Status = "failed" if exit_code else "finished"
         return RunFinished(seq=0, t=self._now_ns, status=status, exit_code=exit_code)
 
     def _saved_files(self) -> Iterator[Fact]:

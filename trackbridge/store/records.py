@@ -180,6 +180,8 @@ class RunRecord:
         """Seconds in which a session ran, up to its last sign of life; the time between two sessions does not count."""
         total_ns = until_ns = 0
         for session in self.sessions:
+            if not session.started_ns:  # imported, and nobody knows when it ran
+                continue
             total_ns += max(0, session.last_seen_ns - max(session.started_ns, until_ns))
             until_ns = max(until_ns, session.last_seen_ns)
         return total_ns / 1e9

@@ -33,6 +33,7 @@ import trackbridge
 from trackbridge.comparison.comparison import compare
 from trackbridge.errors import TrackbridgeError
 from trackbridge.events.models import MetricsLogged, RunFinished, RunResumed, RunStarted
+from trackbridge.journal.console import console_text
 from trackbridge.sources.base import Asked, Fact, SourceArtifact, SourceMedia, SourceProblem, SourceRun
 from trackbridge.sources.importing import import_runs
 from trackbridge.sources.outcome import ImportReport
@@ -158,8 +159,7 @@ class SourceContract:
         assert all((Path(record.path) / one.path).stat().st_size == one.size_bytes for one in record.media)
         kept = {one.name: (Path(record.path) / one.path).read_bytes() for one in record.artifacts}
         assert _part(kept, expected.files) == expected.files
-        console = Path(record.path) / "console.txt"
-        assert expected.printed in (console.read_text("utf-8") if console.exists() else "")
+        assert expected.printed in console_text(Path(record.path))
 
     def test_importing_twice_changes_nothing(self, place: Path, root: Path) -> None:
         self.bring(place, root)
