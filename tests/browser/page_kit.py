@@ -29,6 +29,11 @@ CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+# Charts out of sight wait until they are scrolled to.
+IN_SIGHT_IS_DRAWN = """() => [...document.querySelectorAll(".chart")].every((chart) => {
+  const { top, bottom, height } = chart.getBoundingClientRect();
+  return !height || top > innerHeight || bottom < 0 || chart.getAttribute("aria-busy") === "false";
+})"""
 HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=2</script><b>\x1b[2J\u202e../../etc/passwd'
 # The name of a metric may be anything but control characters; a comma would part two names of an address.
 METRIC = "<img src=x onerror='window.owned=1'>, 100%2C\u202e"
@@ -153,6 +158,7 @@ def settle(page: Page) -> None:
 
     if page.locator("#table").count():
         expect(page.locator("#table[aria-busy=false]")).to_have_count(1)
+    page.wait_for_function(IN_SIGHT_IS_DRAWN)
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
 
 

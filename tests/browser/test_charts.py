@@ -126,7 +126,7 @@ def test_axes_are_logarithmic_or_count_epochs_or_seconds(page: Page) -> None:
     assert shown_range(page)[1] == pytest.approx(10, abs=0.5)
     page.get_by_label("axis").select_option("time")
 
-    expect(chart(page)).to_contain_text("time since the start")
+    expect(chart(page)).to_contain_text("training time")
 
 
 def test_arrow_keys_read_and_plus_zooms(page: Page) -> None:

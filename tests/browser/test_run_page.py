@@ -55,7 +55,7 @@ def test_predictions_pictures_histograms_and_texts_are_shown(page: Page) -> None
 def test_smoothing_and_axes_are_shared_by_all_charts_of_a_run(page: Page) -> None:
     page.get_by_label("axis").select_option("time")
     for chart in page.locator(".chart svg.tb-chart:visible").all():
-        expect(chart).to_contain_text("time since the start")
+        expect(chart).to_contain_text("training time")
 
     expect(page).to_have_url(kit.re_parameter("axis", "time"))
 

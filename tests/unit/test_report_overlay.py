@@ -10,13 +10,14 @@ import pytest
 from trackbridge.report.chart import Size
 from trackbridge.report.overlay import Curve, View, overlay_chart, overlay_words, place_text, read_out, smoothed
 from trackbridge.report.parallel import Dimension, draw_parallel
-from trackbridge.testing.records import STARTED_NS, build_series
+from trackbridge.store.records import Session
+from trackbridge.testing.records import STARTED_NS, build_run, build_series
 
 
 def curve(label: str, values: list[float], *, style: int = 0, group: str = "") -> Curve:
     series = build_series("train/loss", values)
     series = replace(series, epochs=series.steps / 2)
-    return Curve(label, group or label, style, series, STARTED_NS)
+    return Curve(build_run(label), group or label, style, series)
 
 
 def test_smoothing_is_the_average_without_a_pull_to_zero_and_leaves_the_infinite() -> None:
@@ -42,7 +43,7 @@ def test_epochs_and_times_are_axes_too() -> None:
 
     assert by_epoch.lines[0].steps.tolist() == [0.5, 1.0, 1.5]
     assert by_time.lines[0].steps.tolist() == [1.0, 2.0, 3.0]
-    assert by_time.x_title == "time since the start"
+    assert by_time.x_title == "training time"
 
 
 def test_a_run_whose_clock_went_back_has_one_value_at_a_place() -> None:
@@ -52,6 +53,20 @@ def test_a_run_whose_clock_went_back_has_one_value_at_a_place() -> None:
 
     assert chart.lines[0].steps.tolist() == [1.0, 2.0]
     assert chart.lines[0].values.tolist() == [4.0, 3.0]
+
+
+def test_the_time_axis_leaves_out_pauses_between_sessions_and_points_without_a_time() -> None:
+    sessions = [
+        Session("a", "host", None, 1, None, STARTED_NS, STARTED_NS + 3 * 10**9),
+        Session("b", "host", None, 1, None, STARTED_NS + 100 * 10**9, STARTED_NS + 200 * 10**9),
+    ]
+    one = curve("a", [5.0, 4.0, 3.0, 2.0])
+    times_ns = np.array([STARTED_NS + 2 * 10**9, 0, STARTED_NS + 3 * 10**9, STARTED_NS + 104 * 10**9])
+    resumed = replace(one, run=build_run("a", sessions=sessions), series=replace(one.series, times_ns=times_ns))
+    line = overlay_chart("train/loss", [resumed], View(axis="time")).lines[0]
+
+    assert line.steps.tolist() == [2.0, 3.0, 7.0]
+    assert line.values.tolist() == [5.0, 3.0, 2.0]
 
 
 def test_groups_have_a_mean_a_band_and_their_runs_behind_them() -> None:

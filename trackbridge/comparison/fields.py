@@ -29,7 +29,7 @@ _FACTS: dict[str, Callable[[RunRecord], Any]] = {
     "id": lambda run: run.run_id,
     "notes": lambda run: run.notes,
     "tag": lambda run: list(run.tags) or None,
-    "started": lambda run: run.started_ns / 1e9,
+    "started": lambda run: run.started_ns / 1e9 or None,
     "took": lambda run: run.duration_s,
     "steps": lambda run: max((one.last_step for one in run.metrics.values()), default=0),
     "seed.all": lambda run: run.seeds.all,

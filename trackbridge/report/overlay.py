@@ -14,28 +14,32 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from trackbridge.comparison.align import group_curve
+from trackbridge.comparison.align import group_curve, positions
 from trackbridge.report.chart import Band, Chart, Line
 from trackbridge.report.scale import LinearScale, LogScale, ScaleKind, TimeScale
 from trackbridge.report.text import counted, number_text
-from trackbridge.store.records import Series
+from trackbridge.store.records import RunRecord, Series
 
 Axis: TypeAlias = Literal["step", "epoch", "time"]
 
 # Positions per unit of the axis: steps are whole, epochs are told to a millionth, seconds to a thousandth.
 _PER_UNIT: dict[Axis, int] = {"step": 1, "epoch": 1_000_000, "time": 1000}
-_TITLES: dict[Axis, str] = {"step": "step", "epoch": "epoch", "time": "time since the start"}
+_TITLES: dict[Axis, str] = {"step": "step", "epoch": "epoch", "time": "training time"}
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A run's points in an overlay. Curves of one `style` are replicates; `label` is the run's, `group` theirs."""
+    """A run's points in an overlay. Curves of one `style` are replicates, whose name is `group`."""
 
-    label: str
+    run: RunRecord
     group: str
     style: int
     series: Series
-    started_ns: int
+
+    @property
+    def label(self) -> str:
+        """The name of the run."""
+        return self.run.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,29 +142,29 @@ def _single(curve: Curve, label: str, view: View) -> Iterator[Line]:
 
 
 def _line(curve: Curve, view: View, weight: Literal["thin", "bold"] = "bold") -> Line:
-    positions, values = _points(curve, view)
-    return Line(curve.label, positions / _PER_UNIT[view.axis], values, curve.style, weight)
+    places, values = _points(curve, view)
+    return Line(curve.label, places / _PER_UNIT[view.axis], values, curve.style, weight)
 
 
 def _points(curve: Curve, view: View) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Where a curve's points lie, strictly increasing, and their values; those without an epoch have no place there."""
+    """Where a curve's points lie, strictly increasing, and their values; one without a time has no place among times."""
     series = curve.series
     values = smoothed(series.values, view.smoothing) if view.smoothing else series.values
     if view.axis == "step":
         return series.steps, values
     if view.axis == "time":
-        positions = (series.times_ns - curve.started_ns) // 1_000_000
+        told, where = series.times_ns > 0, positions(curve.run, series, "time")
     else:
-        told = np.isfinite(series.epochs)
-        positions, values = np.round(series.epochs[told] * _PER_UNIT["epoch"]).astype(np.int64), values[told]
+        told, where = np.isfinite(series.epochs), series.epochs
+    places = np.round(where[told] * _PER_UNIT[view.axis]).astype(np.int64)
     # A resumed run may have gone back, and two points may share a place: the later one stands.
-    kept = np.append(np.minimum.accumulate(positions[::-1])[::-1][1:] > positions[:-1], True)[: len(positions)]
-    return positions[kept], values[kept]
+    kept = np.append(np.minimum.accumulate(places[::-1])[::-1][1:] > places[:-1], True)[: len(places)]
+    return places[kept], values[told][kept]
 
 
 def _mean_and_band(label: str, style: int, members: Sequence[Curve], view: View) -> tuple[Line, Band]:
     placed = [(one.series, *_points(one, view)) for one in members]
-    aligned = [replace(series, steps=positions, values=values) for series, positions, values in placed]
+    aligned = [replace(series, steps=places, values=values) for series, places, values in placed]
     curve = group_curve(aligned)
     x = curve.steps / _PER_UNIT[view.axis]
     return Line(label, x, curve.mean, style), Band(x, curve.mean - curve.sd, curve.mean + curve.sd, style)

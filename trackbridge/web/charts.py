@@ -52,11 +52,10 @@ def picked_curves(catalogue: Catalogue, asked: ChartAsked) -> tuple[list[Curve],
     having = [run for run in runs if asked.metric in run.metrics]
     curves = [
         Curve(
-            label=run.name,
+            run=run,
             group=labels[run.run_id],
             style=styles.of_run(run.run_id) or 0,
             series=catalogue.series(run, asked.metric),
-            started_ns=run.started_ns,
         )
         for run in having
     ]

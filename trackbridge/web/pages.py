@@ -122,7 +122,7 @@ def _media(run: RunRecord) -> str:
             aria_label=f"Step of {_cut(name)}",
         )  # fmt: skip
         head = element("h3", text(_cut(name))) + (slider if last else "") + element("output", f"step {steps[-1]}")
-        place = element("div", "", class_="shown", aria_live="polite")
+        place = element("div", "", class_="shown", aria_live="polite", aria_busy="true")
         parts.append(element("div", element("div", head, class_="tools"), place, class_="media", data_media=name))
     return element("section", element("h2", "Media and tables by step"), *parts) if parts else ""
 

@@ -22,16 +22,19 @@ function mountCharts() {
 function mountMedia(place) {
   const slider = place.querySelector("input[type=range]");
   const told = place.querySelector("output");
+  const shown = place.querySelector(".shown");
   const load = async () => {
+    shown.setAttribute("aria-busy", "true");
     const step = slider ? slider.dataset.steps.split(" ")[Number(slider.value)] : "";
     try {
       const answer = await ask(place, `/run/${run}/media`, { name: place.dataset.media, step });
       if (!answer) return;
-      show(place.querySelector(".shown"), answer.html);
+      show(shown, answer.html);
       told.textContent = `step ${answer.step}`;
     } catch (error) {
-      place.querySelector(".shown").textContent = error.message;
+      shown.textContent = error.message;
     }
+    shown.setAttribute("aria-busy", "false");
   };
   let moving;
   slider?.addEventListener("input", () => {
