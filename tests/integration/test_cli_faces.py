@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ Capture = pytest.CaptureFixture[str]
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TRACKBRIDGE_ROOT", str(tmp_path / "runs"))
     return tmp_path / "runs"
+
+
+def rising(start: float, step: int) -> float:
+    return start + step / 1000
 
 
 def record_search(root: Path, n: int = 20) -> None:
@@ -117,7 +122,7 @@ def test_seeds_say_why_they_cannot_tell(root: Path, capsys: Capture) -> None:
 def test_compare_tells_the_verdict_against_the_noise_of_the_whole_project(root: Path, capsys: Capture) -> None:
     record_study(root)
     for name, lr, seed in (("a", 7e-5, 7), ("b", 8e-5, 8), ("a2", 7e-5, 9), ("a3", 7e-5, 10)):
-        record(root, name, lr=lr, seed=seed, mcc=lambda step, up=seed: up / 100 + step / 1000)
+        record(root, name, lr=lr, seed=seed, mcc=partial(rising, seed / 100))
 
     out = call(capsys, "compare", "a", "b", "-m", "eval/mcc").out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def test_the_worst_half_stops_at_a_quarter_and_the_rest_trains_to_its_end(halted
     assert max(best_until(run, 13) for run in stopped) <= min(best_until(run, 13) for run in whole)
     assert {run.summary["halted_by"] for run in stopped} == {"the worst 50% of the variant stop at 25% of the updates"}
     assert "paused at update 13" in halted[2]
+    # a run that goes on after its pause is no run more
+    assert re.findall(r"^\[(\d)/4\]", halted[2], re.MULTILINE) == ["1", "2", "3", "4", "4", "4"]
 
 
 def test_those_that_went_on_are_bitwise_the_runs_of_a_study_that_stops_none(

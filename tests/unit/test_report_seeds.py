@@ -9,7 +9,7 @@ import pytest
 
 from trackbridge.comparison import Comparison, compare
 from trackbridge.report.chart import draw_chart
-from trackbridge.report.importance import importance_table, parameter_pictures
+from trackbridge.report.importance import importance_table, parameter_pictures, settings_picture
 from trackbridge.report.panels import importance_panel, seeds_panel
 from trackbridge.report.seeds import RunsScale, best_of_chart, best_of_table, seeds_table
 from trackbridge.report.tables import Table
@@ -75,7 +75,7 @@ def test_the_budget_is_on_the_axis_where_all_runs_take_as_long() -> None:
 
     assert found is not None
     chart, scale = found
-    assert [tick.label for tick in scale.covering(np.array([1.0, 3.0])).ticks(5)] == [
+    assert [tick.label for tick in scale.covering(np.array([1.0, 3.0]), padding=0).ticks(5)] == [
         "1: 30 min",
         "2: 1 h",
         "3: 1 h 30 min",
@@ -83,12 +83,13 @@ def test_the_budget_is_on_the_axis_where_all_runs_take_as_long() -> None:
     assert "3: 1 h 30 min" in draw_chart(chart, x_scale=scale)
 
 
-def test_groups_whose_runs_take_longer_say_so_beside_their_names() -> None:
+def test_where_some_runs_take_longer_the_axis_is_time() -> None:
     found = best_of_chart(compare([*seeded(setting=1), *seeded(setting=2, minutes=60)]))
 
     assert found is not None
-    assert [line.label for line in found[0].lines] == ["lr=1 (30 min each)", "lr=2 (1 h each)"]
-    assert found[1].hours_each is None
+    chart, scale = found
+    assert [float(line.steps[-1]) for line in chart.lines] == [6 * 1800, 6 * 3600]
+    assert ">5 h<" in draw_chart(chart, x_scale=scale)
 
 
 def test_a_single_run_promises_nothing() -> None:
@@ -130,6 +131,16 @@ def test_where_parameters_cannot_be_told_the_panel_says_why() -> None:
     panel = importance_panel(compare([*seeded(setting=1), *seeded(setting=2)]))
 
     assert "not enough runs: 2 settings have a score that counts, 5 are needed at least" in panel
+
+
+def test_settings_are_drawn_over_parallel_axes_where_there_are_enough() -> None:
+    importance = searched().importance()
+
+    drawn = settings_picture(importance, "eval/mcc", lower_is_better=False, limit=6)
+
+    assert ">lr</text>" in drawn
+    assert drawn.count("<path") == 40
+    assert settings_picture(importance, "eval/mcc", lower_is_better=False, limit=1) == ""
 
 
 def test_panels_of_runs_without_a_metric_are_empty() -> None:

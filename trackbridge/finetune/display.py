@@ -57,7 +57,7 @@ class LineDisplay:
     def __init__(self, console: Console, plan: Plan) -> None:
         self._console = console
         self._plan = plan
-        self._ended = 0
+        self._ended: set[str] = set()
         self._progress: dict[str, tuple[int, int]] = {}
         self._quarters_told: dict[str, int] = {}
 
@@ -89,12 +89,12 @@ class LineDisplay:
             self._say(f"      {name}: {step} of {total} updates: {scores}")
 
     def run_ended(self, outcome: Outcome) -> None:
-        """A line with the ending; only what the plan asked for is counted."""
+        """A line with the ending; only what the plan asked for is counted, and once if it pauses before it ends."""
         if outcome.planned.is_stage:
             self._say(f"{outcome}")
             return
-        self._ended += 1
-        self._say(f"[{self._ended}/{len(self._plan.runs)}] {outcome}")
+        self._ended.add(outcome.planned.name)
+        self._say(f"[{len(self._ended)}/{len(self._plan.runs)}] {outcome}")
 
     def _say(self, line: str) -> None:
         # not wrapped: a line of a log file has no width
@@ -116,6 +116,7 @@ class LiveDisplay:
         )
         self._study = self._bars.add_task(f"study {plan.name}", total=len(plan.runs), unit="runs", scores="")
         self._runs: dict[str, TaskID] = {}
+        self._ended: set[str] = set()
 
     def __enter__(self) -> LiveDisplay:
         self._bars.start()
@@ -150,7 +151,8 @@ class LiveDisplay:
             self._bars.remove_task(bar)
         self._bars.console.print(Text(str(outcome), style="red" if outcome.ending == "failed" else ""))
         if not outcome.planned.is_stage:
-            self._bars.advance(self._study)
+            self._ended.add(outcome.planned.name)
+            self._bars.update(self._study, completed=len(self._ended))
 
 
 def _beginning(resumed_from: Path | None) -> str:

@@ -68,14 +68,12 @@ def table_html(table: Table) -> str:
         )
         for row in table.rows
     ]
-    return element(
-        "div",
-        element("table", element("thead", head), element("tbody", *rows)),
-        class_="scroll",
-        role="region",
-        tabindex="0",
-        aria_label=table.title,
-    )
+    return scroll_html(element("table", element("thead", head), element("tbody", *rows)), table.title)
+
+
+def scroll_html(wide: str, name: str) -> str:
+    """Something wide in a frame that scrolls by itself, with the keyboard, too; `name` tells what it is."""
+    return element("div", wide, class_="scroll", role="region", tabindex="0", aria_label=name)
 
 
 def list_html(items: Sequence[tuple[str, str]], kind: str, *, n_open: int) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
 from trackbridge.comparison.canonical import MISSING
 from trackbridge.comparison.importance import EvidenceFor, Importance, ParameterImportance
 from trackbridge.comparison.parameters import Parameter
-from trackbridge.report.chart import Chart, Line, Size, draw_chart
+from trackbridge.report.chart import WIDE, Chart, Line, Size, draw_chart
+from trackbridge.report.parallel import Dimension, draw_parallel
 from trackbridge.report.scale import LinearScale, LogScale, ScaleKind
 from trackbridge.report.strip import Dot, Strip, StripRow, draw_strip
 from trackbridge.report.tables import Cell, Column, Table, Tone
@@ -20,6 +22,8 @@ TONES: dict[EvidenceFor, Tone] = {"associated": "good", "no evidence": "muted", 
 BY_FACTORS = 8
 MAX_LEVELS = 12
 MAX_KEYS = 3
+MIN_AXES, MIN_LINES = 2, 3
+PARALLEL_HEIGHT = 300
 SMALL = Size(430, 260)
 
 _COLUMNS = (
@@ -57,6 +61,25 @@ def parameter_pictures(importance: Importance, metric: str, *, limit: int, css: 
     for one in importance.parameters[:limit]:
         draw = _scatter if one.parameter.is_numeric and MISSING not in one.parameter.values else _strip
         yield draw(one, settings, scores, metric, css)
+
+
+def settings_picture(importance: Importance, metric: str, *, lower_is_better: bool, limit: int) -> str:
+    """Every setting as a line over parallel axes: the first `limit` parameters, and the score; needs `chart_css`.
+
+    Empty where fewer than two parameters or three settings have something to show.
+    """
+    scored = [place for place, score in enumerate(importance.scores) if np.isfinite(score)]
+    shown = importance.parameters[:limit]
+    if len(shown) < MIN_AXES or len(scored) < MIN_LINES:
+        return ""
+    axes = [Dimension(one.parameter.key.rpartition(".")[2], _known(one.parameter.values)) for one in shown]
+    scores = Dimension(metric, tuple(importance.scores[place] for place in scored))
+    names = [importance.settings[place] for place in scored]
+    return draw_parallel(names, [*axes, scores], lower_is_better, size=Size(WIDE.width, PARALLEL_HEIGHT))
+
+
+def _known(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(None if value is MISSING else value for value in values)
 
 
 def _row(one: ParameterImportance) -> tuple[Cell, ...]:

@@ -10,8 +10,8 @@ from trackbridge.comparison.sweep import sweep
 from trackbridge.report.chart import NARROW, WIDE, Chart, Size, draw_chart
 from trackbridge.report.curves import metric_chart
 from trackbridge.report.groups import group_strip, replicates_table
-from trackbridge.report.html import folded_html, list_html, section_html
-from trackbridge.report.importance import SMALL, importance_table, parameter_pictures
+from trackbridge.report.html import folded_html, list_html, scroll_html, section_html
+from trackbridge.report.importance import SMALL, importance_table, parameter_pictures, settings_picture
 from trackbridge.report.lineage import lineage_section
 from trackbridge.report.markup import element, text
 from trackbridge.report.palette import colour_class
@@ -36,6 +36,7 @@ MAX_CARDS = 6
 MAX_SENTENCES = 3
 MAX_OPEN_NOTES = 6
 MAX_PARAMETER_PICTURES = 6
+MAX_AXES = 6
 MAX_ROWS_OF_DOTS = 20
 # All charts of a page share these, so that a page of many long runs still fits in a mail.
 MAX_POINTS = 12_000
@@ -137,7 +138,10 @@ def importance_panel(comparison: Comparison) -> str:
     grid = element("div", *(element("figure", one) for one in pictures), class_="pair")
     associated = [("info", one.sentence) for one in importance.parameters if one.evidence == "associated"]
     sentences = list_html(associated, "notes", n_open=MAX_OPEN_NOTES)
-    return section_html(importance_table(importance)) + sentences + grid
+    lower_is_better = comparison.metrics[name].lower_is_better
+    lines = settings_picture(importance, name, lower_is_better=lower_is_better, limit=MAX_AXES)
+    parallel = element("figure", scroll_html(lines, "settings on parallel axes")) if lines else ""
+    return section_html(importance_table(importance)) + sentences + grid + parallel
 
 
 def seeds_panel(comparison: Comparison) -> str:

@@ -14,7 +14,7 @@ from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.expected_best import ExpectedBest
 from trackbridge.comparison.seed_variance import SeedPart, SeedVariance
 from trackbridge.report.chart import Band, Chart, Line
-from trackbridge.report.scale import Tick
+from trackbridge.report.scale import ScaleKind, Tick, TimeScale
 from trackbridge.report.tables import Cell, Column, Importance, Table
 from trackbridge.report.text import counted, duration_text, number_text
 
@@ -90,33 +90,33 @@ def best_of_table(comparison: Comparison, metric: str | None = None) -> Table:
     return Table("What trying more seeds promises", tuple(columns), rows, caption)
 
 
-def best_of_chart(comparison: Comparison, metric: str | None = None) -> tuple[Chart, RunsScale] | None:
-    """The expected best of n runs of each group, with a band of one sd, and its axis; None where none has two runs."""
+def best_of_chart(comparison: Comparison, metric: str | None = None) -> tuple[Chart, ScaleKind] | None:
+    """The expected best of n runs of each group, with a band of one sd, over what they cost; None without two runs.
+
+    Across are runs, with the time they take; where some groups' runs take longer than others', it is the time alone.
+    """
     found = {index: best for index in range(len(comparison.groups)) if (best := _choosable(comparison, index, metric))}
     if not found:
         return None
-    costs = {index: float(best.hours[0]) for index, best in found.items()}
-    hours_each = _common_cost(list(costs.values()))
+    hours = [float(best.hours[0]) for best in found.values()]
+    by_time = all(one > 0 for one in hours) and max(hours) > UNEQUAL_COST * min(hours)
     lines, bands = [], []
     for index, best in found.items():
-        each = "" if hours_each is not None or not costs[index] > 0 else f" ({duration_text(costs[index] * 3600)} each)"
-        lines.append(Line(comparison.groups[index].label + each, best.n_runs, best.best, index))
-        bands.append(Band(best.n_runs, best.best - best.sd, best.best + best.sd, index))
+        places = best.hours * 3600 if by_time else best.n_runs
+        lines.append(Line(comparison.groups[index].label, places, best.best, index))
+        bands.append(Band(places, best.best - best.sd, best.best + best.sd, index))
     name = next(iter(comparison.metrics)) if metric is None else metric
-    told = "; ".join(f"{line.label}: {number_text(float(line.values[-1]))} of {len(line.steps)} runs" for line in lines)
-    title = "runs tried" if hours_each is None else "runs tried, and how long they take"
-    return Chart(f"expected best {name}", tuple(lines), tuple(bands), title, told), RunsScale(hours_each)
+    told = [
+        f"{line.label}: {number_text(float(line.values[-1]))} of {counted(len(line.values), 'run')}" for line in lines
+    ]
+    scale: ScaleKind = TimeScale if by_time else RunsScale(float(np.mean(hours)) if min(hours) > 0 else None)
+    title = "time for training, one run after the other" if by_time else "runs tried"
+    return Chart(f"expected best {name}", tuple(lines), tuple(bands), title, "; ".join(told)), scale
 
 
 def _choosable(comparison: Comparison, index: int, metric: str | None) -> ExpectedBest | None:
     best = comparison.expected_best(index, metric)
     return best if best is not None and len(best.n_runs) >= MIN_RUNS_TO_CHOOSE else None
-
-
-def _common_cost(hours: list[float]) -> float | None:
-    """What a run of any group takes; None where some take longer than others, or where it is not known."""
-    is_known = all(one > 0 for one in hours)
-    return float(np.mean(hours)) if is_known and max(hours) <= UNEQUAL_COST * min(hours) else None
 
 
 def _part_row(label: str, index: int, part: SeedPart, found: SeedVariance) -> tuple[Cell, ...]:
