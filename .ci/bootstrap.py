@@ -1,7 +1,8 @@
 """
 Sets everything up in `.venv` and runs one job: `python3 .ci/bootstrap.py demo` or `... test`.
 
-Needs only Python 3.10 or later and a package index, and for the tests a Chromium, or where to install one from. Safe to run again: what is installed stays.
+Needs only Python 3.10 or later and a package index, and for the tests of the web page a Chromium, which it installs
+where there is none. Safe to run again: what is installed stays.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def _line(curve: Curve, view: View, weight: Literal["thin", "bold"] = "bold") ->
 
 
 def _points(curve: Curve, view: View) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Where a curve's points lie, strictly increasing, and their values; without those that have no time, or no epoch."""
+    """Where a curve's points lie, strictly increasing, and their values; without those that have no time or epoch."""
     series = curve.series
     values = smoothed(series.values, view.smoothing) if view.smoothing else series.values
     if view.axis == "step":
