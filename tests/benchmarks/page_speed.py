@@ -101,9 +101,7 @@ def measure(browser: Browser, root: Path, shown: list[str], n_runs: int, repeats
         page.goto(home + path)
         page.wait_for_function(CHART)
         pick = "#table tbody input[data-pick]"
-        show(
-            "a run ticked, until the chart is drawn", lambda: click(page, pick, "svg"), repeats, aim_ms=200
-        )
+        show("a run ticked, until the chart is drawn", lambda: click(page, pick, "svg"), repeats, aim_ms=200)
         show("sorted by a score", lambda: click(page, "thead th:nth-child(4) button", "tr"), repeats)
         texts = iter([f"lr = 1e-5 and name~{digit}" for digit in range(9)] + ["x"])
         show("a filter, its 200 ms of waiting included", lambda: click(page, "#where", "tr", next(texts)), repeats)

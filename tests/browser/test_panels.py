@@ -62,6 +62,7 @@ def test_differences_name_what_differs_and_hide_what_does_not(open_page: kit.Ope
     expect(shown).to_contain_text("Read against lr0.0001-re0-s0")
     expect(shown.locator("tbody th", has_text="lr")).to_have_count(1)
     expect(shown).not_to_contain_text("adamw")
+    expect(shown).to_contain_text("first differ at step 1")
 
 
 def test_seeds_say_what_trying_more_of_them_promises(open_page: kit.Open, study: Access) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from trackbridge.comparison.comparison import Comparison, compare
 from trackbridge.comparison.diff import diff_runs
+from trackbridge.comparison.divergence import first_divergence
 from trackbridge.comparison.where import parse_filter
 from trackbridge.report import panels as report_panels
-from trackbridge.report.html import folded_html, section_html
+from trackbridge.report.html import folded_html, list_html, section_html
 from trackbridge.report.markup import element, text
 from trackbridge.report.panels import answer_panel, findings_panel, runs_panel, scores_panel
-from trackbridge.report.tables import diff_tables, subtitle_text, title_text
+from trackbridge.report.tables import alias_sentences, diff_tables, subtitle_text, title_text
 from trackbridge.report.text import counted
 from trackbridge.web.asked import ComparisonAsked
 from trackbridge.web.catalogue import Catalogue, likeliest_metrics
@@ -21,6 +22,7 @@ from trackbridge.web.charts import reference_first
 
 MAX_RUNS = 1000
 MAX_BESIDE = 200
+MAX_DIVERGENCES = 4
 NOTHING = element("p", "Tick runs in the table to compare them.", class_="muted")
 
 
@@ -58,7 +60,10 @@ def importance_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mappin
 
 
 def differences_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[str, str]) -> dict[str, Any]:
-    """Config, seeds and environment of the picked runs, differences only, read against the first pinned one."""
+    """Config, seeds and environment of the picked runs, differences only, and where their curves part.
+
+    All are read against the first pinned run.
+    """
     runs = reference_first(catalogue.runs([run_id for run_id in asked.picked if run_id]), asked.pinned)
     if len(runs) < 2:
         return {"html": element("p", "Tick two runs or more to see what differs.", class_="muted")}
@@ -67,8 +72,12 @@ def differences_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mappi
     words = f"Read against {diff.names[0]}. {counted(diff.n_equal, 'key')} equal in all of them."
     if shown is diff.visible and diff.n_volatile:
         words += f" {counted(diff.n_volatile, 'difference')} that say nothing about the training left out."
+    reference, *others = runs
+    parted = [first_divergence(reference, other).sentence for other in others[:MAX_DIVERGENCES]]
+    told = [("info", sentence) for sentence in (*alias_sentences(diff, shown), *parted)]
     tables = "".join(folded_html(section_html(table)) for table in diff_tables(diff, shown))
-    return {"html": element("p", text(words), class_="muted") + (tables or element("p", "No difference."))}
+    head = element("p", text(words), class_="muted") + list_html(told, "notes", n_open=MAX_DIVERGENCES)
+    return {"html": head + (tables or element("p", "No difference."))}
 
 
 def _head(compared: Comparison) -> str:

@@ -36,6 +36,7 @@ export async function ask(place, path, query) {
   underway.set(place, controller);
   try {
     const response = await fetch(`${path}?${new URLSearchParams(query)}`, { signal: controller.signal });
+    if (!response.ok) throw new Error(`the server failed (${response.status}): the terminal it runs in says why`);
     const answer = await response.json();
     if (answer.error) throw new Error(answer.error);
     return answer;
