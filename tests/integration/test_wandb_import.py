@@ -21,7 +21,7 @@ def root(tmp_path: Path) -> Path:
 def test_what_our_adapter_delivered_comes_back_as_it_was(tmp_path: Path, root: Path) -> None:
     record = round_trip_kit.make_run(root, tmp_path / "work")
 
-    back, report = round_trip_kit.there_and_back(record, root, tracker="wandb", back=tmp_path / "back")
+    back, _ = round_trip_kit.there_and_back(record, root, tracker="wandb", back=tmp_path / "back")
 
     told, expected = round_trip_kit.told(back), round_trip_kit.told(record)
     # A checkpoint that was not to be uploaded is not delivered.
