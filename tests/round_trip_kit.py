@@ -31,7 +31,7 @@ def make_run(root: Path, work: Path) -> RunRecord:
             run.log(
                 {"train/loss": 1 / step, "train/grad_norm": math.nan if step == 2 else step}, step=step, epoch=step / 5
             )
-        run.log({"eval/mcc": math.inf}, step=3)
+        run.log({"eval/mcc": math.inf}, step=3, epoch=3 / 5)
         run.log_checkpoint(checkpoint, step=3, metrics={"eval/mcc": 0.5})
     (work / "notes.bin").write_bytes(b"\x00\x01")
     with pytest.raises(ZeroDivisionError), tb.start_run("demo", resume_from=checkpoint, root=root) as run:
@@ -72,7 +72,8 @@ def told(record: RunRecord) -> dict[str, Any]:
     last = record.sessions[-1]
     return {
         "labels": labels,
-        "config": record.config,
+        # The scope of the tracker keeps what has no place elsewhere, such as the id that the run had.
+        "config": {scope: config for scope, config in record.config.items() if scope in ("script", "model")},
         "seeds": record.seeds,
         "environment": environment,
         "summary": record.summary,

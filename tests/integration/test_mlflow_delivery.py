@@ -194,7 +194,8 @@ def test_files_arrive_byte_for_byte_under_their_names(
     assert told.read("media/eval/worst/step-3-row-2.csv").decode() == 'text,score\na,NaN\n"b,c","[1, 2]"\n'
     assert shown.startswith(f"images/eval~picture+step+4+{stamp}+")
     assert told.read(shown) == b"\x89PNG\r\n\x1a\n picture"
-    assert len(told.files) == 4
+    assert json.loads(told.read("trackbridge/media/eval/worst/step-3-row-2.json"))["columns"] == ["text", "score"]
+    assert len(told.files) == 5
 
 
 def test_a_checkpoint_that_vanished_or_is_too_large_is_a_rejection(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from trackbridge.comparison import compare
+from trackbridge.report.curves import metric_chart
 from trackbridge.report.html import list_html
 from trackbridge.report.markdown import comparison_markdown
 from trackbridge.report.page import comparison_page
@@ -114,6 +115,11 @@ def test_twenty_runs_of_six_long_curves_each_fit_in_300_kb(n_groups: int, n_seed
 
 def test_curves_that_are_longer_make_no_larger_page() -> None:
     assert len(comparison_page(compare(study(5, 4, 8000))).encode()) < 300_000
+
+
+def test_above_a_hundred_runs_groups_are_drawn_by_their_means_alone() -> None:
+    assert len(metric_chart(compare(study(2, 50)), "eval/mcc").lines) == 102
+    assert [line.label for line in metric_chart(compare(study(2, 51)), "eval/mcc").lines] == ["lr=0", "lr=1"]
 
 
 def test_the_page_begins_with_what_could_overturn_it_and_the_verdicts() -> None:

@@ -36,6 +36,7 @@ from trackbridge.events.models import (
     MediaLogged,
     MetricsLogged,
     RunFinished,
+    RunResumed,
     RunStarted,
     SeedsLogged,
     SummaryLogged,
@@ -97,6 +98,7 @@ class Translator:
         self._translations: Translations[Entry] = {
             MetricsLogged: self._metrics,
             RunStarted: self._started,
+            RunResumed: self._resumed,
             ConfigLogged: self._config,
             SeedsLogged: self._seeds,
             EnvironmentCaptured: self._environment,
@@ -141,6 +143,10 @@ class Translator:
         yield Tag(row, f"{OURS}.tags", _as_list(event.tags))
         if event.resumed_from is not None:
             yield Tag(row, f"{OURS}.resumed_from", fitting_text(event.resumed_from, MAX_TAG))
+
+    def _resumed(self, row: int, event: RunResumed) -> Iterator[Entry]:
+        told = {"t": event.t, "from_step": event.from_step, "checkpoint": event.checkpoint}
+        yield Tag(row, f"{OURS}.resumed.{row}", fitting_text(json.dumps(told), MAX_TAG))
 
     def _tags(self, row: int, event: TagsSet) -> Iterator[Entry]:
         yield Tag(row, f"{OURS}.tags", _as_list(event.tags))
@@ -189,6 +195,8 @@ class Translator:
         elif event.media == "table":
             # MLflow's page shows CSV files as tables.
             yield File(row, "media_logged", f"{stem}.csv", table_as_csv(source.read_bytes()))
+            # As it was, for whoever imports the run: CSV does not tell the number 1 from the text "1".
+            yield File(row, "media_logged", f"{OURS}/{stem}.json", source)
         else:
             suffix = ".plotly.json" if event.media == "plotly" else source.suffix
             yield File(row, "media_logged", f"{stem}{suffix}", source)

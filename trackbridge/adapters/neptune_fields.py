@@ -46,6 +46,7 @@ from trackbridge.events.models import (
     SummaryLogged,
     TagsSet,
 )
+from trackbridge.journal.codec import encode_json
 
 MAX_TEXT = 16_384
 MAX_INT = 2**31 - 1
@@ -168,7 +169,8 @@ class Translator:
     def introduction(self) -> Iterator[Change]:
         """What Neptune has to know of a run before its first row."""
         run = self._run
-        yield from self._assign(0, "run", {"id": run.run_id, "project": run.project, "started": _time(run.started_ns)})
+        started = {"started": _time(run.started_ns)} if run.started_ns else {}
+        yield from self._assign(0, "run", {"id": run.run_id, "project": run.project, **started})
         yield from self._assign(0, "sys", {"name": run.name, "description": run.notes or ""})
         sets = {"sys/tags": run.tags, "sys/group_tags": (run.group,) if run.group else ()}
         yield from (Texts(0, path, texts) for path, texts in sets.items() if texts)
@@ -210,16 +212,18 @@ class Translator:
     def _resumed(self, row: int, event: RunResumed) -> Iterator[Change]:
         yield from self._assign(row, "run", {"status": "running"})
         yield from self._assign(row, "sys", {"failed": False})
-        where = {"from_step": event.from_step, "checkpoint": event.checkpoint}
+        where = {"from_step": event.from_step, "checkpoint": event.checkpoint, "at": _time(event.t)}
         yield from self._assign(row, f"run/resumed/row-{row}", _known(where))
 
     def _config(self, row: int, event: ConfigLogged) -> Iterator[Change]:
         yield from self._assign(row, f"config/{event.scope}", event.config)
+        yield self._whole(row, "config", {event.scope: event.config})
 
     def _seeds(self, row: int, event: SeedsLogged) -> Iterator[Change]:
         yield from self._assign(row, "seeds", seeds_by_name(event))
 
     def _environment(self, row: int, event: EnvironmentCaptured) -> Iterator[Change]:
+        yield self._whole(row, "environment", event.environment)
         environment = dict(event.environment)
         packages = environment.pop("packages", None)
         if isinstance(packages, dict):
@@ -231,6 +235,7 @@ class Translator:
 
     def _summary(self, row: int, event: SummaryLogged) -> Iterator[Change]:
         yield from self._assign(row, "summary", event.values)
+        yield self._whole(row, "summary", event.values)
 
     def _media(self, row: int, event: MediaLogged) -> Iterator[Change | Rejection]:
         source = self._run.folder / event.path
@@ -249,6 +254,9 @@ class Translator:
         if f"media/{event.media}/{name}" in self._ledger.types:
             name = f"{name}-row-{row}"
         yield self._file(row, f"media/{event.media}/{name}", suffix, content)
+        if event.media == "table":
+            # CSV does not tell the number 1 from the text "1".
+            yield self._file(row, f"trackbridge/media/{name}", "json", source)
         if event.caption:
             yield from self._assign(row, "media/captions", {name: event.caption})
 
@@ -301,6 +309,10 @@ class Translator:
         if self._ledger.put(path, kind) not in (None, kind):
             yield Removal(row, path)
         yield Assignment(row, path, kind, plain)
+
+    def _whole(self, row: int, what: str, values: Mapping[str, Any]) -> Upload:
+        """The values as they were, for whoever imports the run: fields do not tell a list from a text."""
+        return self._file(row, f"trackbridge/{what}/row-{row}", "json", encode_json(values))
 
     def _file(self, row: int, path: str, extension: str, source: Path | bytes) -> Upload:
         path = self._ledger.free(path)

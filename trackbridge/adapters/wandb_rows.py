@@ -198,7 +198,9 @@ class RowWriter:
 
     def _write_resumed(self, number: int, event: RunResumed) -> None:
         ended = dict.fromkeys(("status", "exit_code", "error", "traceback"))
-        self._update_summary(number, named({**ended, "resumed_from_step": event.from_step}))
+        # As a text: the SDK takes integers of so many digits through a float.
+        resumed = {"resumed_from_step": event.from_step, "resumed_at_ns": str(event.t)}
+        self._update_summary(number, named({**ended, **resumed}))
 
     def _write_finished(self, number: int, event: RunFinished) -> None:
         self._update_summary(number, named({"error": event.error, "traceback": event.traceback}))

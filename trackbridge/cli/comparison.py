@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MAX_METRICS = 6
 MAX_FINDINGS = 5
 MAX_SENTENCES = 3
+MAX_RUNS_READ = 200
+"""Findings read whole curves, which takes seconds for a thousand runs."""
+
 WIDE_ENOUGH_FOR_A_CURVE = 100
 
 
@@ -73,6 +76,9 @@ def _told(comparison: Comparison) -> tuple[PairVerdict, ...]:
 
 
 def _print_gravest(console: Console, comparison: Comparison) -> None:
+    if len(comparison.runs) > MAX_RUNS_READ:
+        render.print_line(console, "what is wrong with so many runs: trackbridge findings", style="dim")
+        return
     found = [one for one in comparison.findings() if one.severity != "info"]
     for one in found[:MAX_FINDINGS]:
         style = render.tone_style(FINDING_TONES[one.severity])

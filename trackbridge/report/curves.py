@@ -13,9 +13,12 @@ from trackbridge.report.chart import Band, Chart, Line
 from trackbridge.report.text import counted, number_text
 from trackbridge.store.records import RunRecord, Series
 
+MAX_THIN_LINES = 100
+"""Above this many runs, those of groups are a cloud that hides the means."""
+
 
 def metric_chart(comparison: Comparison, metric: str) -> Chart:
-    """A chart of one metric: every run, and for groups of several the mean with a band of one sd.
+    """A chart of one metric: up to 100 runs, and for groups of several the mean with a band of one sd.
 
     A mean and its band stop where the group's first member stops; the members' own lines go on.
     """
@@ -28,7 +31,8 @@ def metric_chart(comparison: Comparison, metric: str) -> Chart:
             lines.append(dataclasses.replace(_run_line(comparison, metric, run, series, style), label=group.label))
         elif members:
             curve = group_curve([series for _, series in members])
-            lines += [_thin(_run_line(comparison, metric, run, series, style)) for run, series in members]
+            if len(comparison.runs) <= MAX_THIN_LINES:
+                lines += [_thin(_run_line(comparison, metric, run, series, style)) for run, series in members]
             lines.append(Line(group.label, curve.steps, curve.mean, style))
             bands.append(Band(curve.steps, curve.mean - curve.sd, curve.mean + curve.sd, style))
     return Chart(metric, tuple(lines), tuple(bands), summary="; ".join(_told(comparison, metric)))

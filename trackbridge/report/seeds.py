@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.expected_best import ExpectedBest
+from trackbridge.comparison.note import named_runs
 from trackbridge.comparison.seed_variance import SeedPart, SeedVariance
 from trackbridge.report.chart import Band, Chart, Line
 from trackbridge.report.scale import ScaleKind, Tick, TimeScale
@@ -68,11 +69,14 @@ def seeds_table(comparison: Comparison, metric: str | None = None) -> Table:
 
 
 def seed_reasons(comparison: Comparison, metric: str | None = None) -> Iterator[str]:
-    """Why the parts of some groups are not known, or not to be read as shares, one sentence a group."""
+    """Why the parts of some groups are not known, or not to be read as shares, one sentence for each reason."""
+    labels: dict[str, list[str]] = {}
     for index, group in enumerate(comparison.groups):
-        found = comparison.seed_variance(index, metric)
-        if found.reason:
-            yield f"{group.label}: {found.reason}"
+        reason = comparison.seed_variance(index, metric).reason
+        if reason:
+            labels.setdefault(reason, []).append(group.label)
+    for reason, alike in labels.items():
+        yield f"{named_runs(alike, dict(zip(alike, alike, strict=True)))}: {reason}"
 
 
 def best_of_table(comparison: Comparison, metric: str | None = None) -> Table:

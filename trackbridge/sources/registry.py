@@ -13,6 +13,9 @@ ENTRY_POINT_GROUP = "trackbridge.sources"
 # In the order in which they are asked whether they know a place: those with a format of their own first.
 BUILT_IN = {
     "wandb": "trackbridge.sources.wandb:WandbSource",
+    "neptune": "trackbridge.sources.neptune:NeptuneSource",
+    "neptune_export": "trackbridge.sources.neptune_export:NeptuneExportSource",
+    "comet": "trackbridge.sources.comet:CometSource",
     "mlflow": "trackbridge.sources.mlflow:MlflowSource",
     "tensorboard": "trackbridge.sources.tensorboard:TensorboardSource",
     "trainer_state": "trackbridge.sources.trainer_state:TrainerStateSource",

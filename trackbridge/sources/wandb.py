@@ -18,6 +18,7 @@ from trackbridge.sources.base import Asked, Fact, SourceProblem, SourceRun
 from trackbridge.sources.wandb_file import is_wandb_file, read_records
 from trackbridge.sources.wandb_head import Head, read_head
 from trackbridge.sources.wandb_history import RowReader
+from trackbridge.sources.wandb_ours import count_resumed, is_ours
 from trackbridge.sources.wandb_records import Kind, kind_and_message
 from trackbridge.sources.wandb_run import RunReader
 
@@ -84,25 +85,26 @@ def _runs(stretches: Iterable[_Stretch], allowed: Sequence[Path]) -> Iterator[So
         # Two files of one start are copies, of which the longer one was taken later.
         by_start[stretch.head.told.started_ns] = stretch
     in_order = [by_start[start] for start in sorted(by_start)]
-    for index, (_, head) in enumerate(in_order):
-        yield SourceRun(
-            identity=head.identity,
-            project=head.told.project,
-            name=head.told.name or head.told.run_id,
-            facts=partial(_facts, in_order[: index + 1], allowed),
-            session=str(head.told.started_ns),
-        )
+    for index, (path, head) in enumerate(in_order):
+        for session in range(1 + (count_resumed(path) if is_ours(head.config) else 0)):
+            yield SourceRun(
+                identity=head.identity,
+                project=head.told.project,
+                name=head.told.name or head.told.run_id,
+                facts=partial(_facts, in_order[: index + 1], allowed, session),
+                session=f"{head.told.started_ns}/{session}",
+            )
 
 
-def _facts(stretches: Sequence[_Stretch], allowed: Sequence[Path]) -> Iterator[Fact]:
-    """The facts of the last of some stretches."""
+def _facts(stretches: Sequence[_Stretch], allowed: Sequence[Path], session: int) -> Iterator[Fact]:
+    """The facts of a session in the last of some stretches."""
     *earlier, (path, head) = stretches
     first_number = None
     if earlier:
         counts_anew = next(_numbers(path), 0) == 0
         first_number = 1 + max((number for one in earlier for number in _numbers(one.path)), default=-1)
         first_number *= counts_anew
-    yield from RunReader(path, head, allowed=allowed, first_number=first_number).facts()
+    yield from RunReader(path, head, allowed=allowed, first_number=first_number, session=session).facts()
 
 
 def _numbers(path: Path) -> Iterator[int]:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import PurePath
-from typing import Any, get_args
+from pathlib import Path, PurePath
+from typing import Any, cast, get_args
 
 from trackbridge.events.models import (
     CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
     RunFinished,
+    RunResumed,
     SeedsLogged,
     Status,
 )
 from trackbridge.sources.base import UNKNOWN_NS, Fact, SourceMedia
+from trackbridge.sources.wandb_file import read_records
 from trackbridge.sources.wandb_history import Row
 from trackbridge.sources.wandb_media import content_file
-from trackbridge.sources.wandb_records import ArtifactTold, parsed
+from trackbridge.sources.wandb_records import ArtifactTold, Item, Kind, changes, kind_and_message, parsed
 
 MARK = "trackbridge"
 STEP, EPOCH, SYSTEM_STEP = "trainer/step", "trainer/epoch", "system/seconds"
@@ -29,6 +31,7 @@ _SEEDS = ("init", "data", "dropout", "all")
 _TEXT = re.compile(r"<pre style='white-space: pre-wrap'>(.*)</pre>\s*", re.DOTALL)
 _SVG = re.compile(r"\s*(<\?xml.{0,2000}?)?<svg", re.DOTALL)
 _MAX_HTML_BYTES = 1 << 26
+_MOST_DIGITS = 20
 
 
 def is_ours(config: Mapping[str, Any]) -> bool:
@@ -59,6 +62,30 @@ def config_facts(t: int, config: Mapping[str, Any]) -> Iterator[Fact]:
             yield EnvironmentCaptured(seq=0, t=t, environment=value)
         else:
             yield ConfigLogged(seq=0, t=t, scope=scope, config=value)
+
+
+def resumed(t: int, updates: Iterable[Item]) -> RunResumed | None:
+    """That a later session began, where a record of summary tells it; at `t` where that does not say when."""
+    told = {path[-1]: value for path, value in updates if path and is_internal(path[-1])}
+    if f"{MARK}/resumed_from_step" not in told:
+        return None
+    from_step, at_ns = told[f"{MARK}/resumed_from_step"], str(told.get(f"{MARK}/resumed_at_ns", ""))
+    started = int(at_ns) if at_ns.isdecimal() and len(at_ns) < _MOST_DIGITS else t
+    return RunResumed(seq=0, t=started, from_step=from_step if isinstance(from_step, int) else None)
+
+
+def count_resumed(path: Path) -> int:
+    """How many later sessions a file holds: the adapter delivers all of a run into one."""
+    mark = f"{MARK}/resumed_from_step".encode()
+    count = 0
+    for record in read_records(path):
+        if isinstance(record, bytes) and mark in record:
+            try:
+                kind, message = kind_and_message(record)
+                count += kind == Kind.SUMMARY and resumed(0, changes(message).updates) is not None
+            except ValueError:
+                continue
+    return count
 
 
 def take_columns(row: Row) -> float | None:
@@ -106,7 +133,7 @@ def finished(t: int, summary: Mapping[str, Any], exit_code: int) -> RunFinished 
         return None
     status: Status = "failed" if exit_code else "finished"
     if told_status in get_args(Status):
-        status = told_status
+        status = cast(Status, told_status)
     else:
         code = exit_code
     why = {name: summary.get(f"{MARK}/{name}") for name in ("error", "traceback")}

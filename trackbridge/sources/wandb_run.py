@@ -44,14 +44,18 @@ _COPIES = {"output.log", "wandb-summary.json", "config.yaml"}
 class RunReader:
     """Reads one file of a run, once."""
 
-    def __init__(self, path: Path, head: Head, *, allowed: Sequence[Path], first_number: int | None = None) -> None:
+    def __init__(
+        self, path: Path, head: Head, *, allowed: Sequence[Path], first_number: int | None = None, session: int = 0
+    ) -> None:
         """
         Args:
             path: the `.wandb` file.
             head: its head.
             allowed: folders from which artifacts may be copied, which the file names by absolute path.
-            first_number: for a later stretch of a run, the number that W&B would give its row 0; None for the first.
+            first_number: for a later file of a run, the number that W&B would give its row 0; None for the first.
+            session: which of the sessions in the file is told, where trackbridge wrote several into it.
         """
+        self._session, self._session_read = session, 0
         self._path, self._head, self._allowed = path, head, allowed
         self._first_number = first_number
         self._is_ours = ours.is_ours(head.config)
@@ -73,19 +77,23 @@ class RunReader:
         Raises:
             SourceRefused: it was made to do harm.
         """
-        yield self._beginning()
+        if self._session == 0:
+            yield self._beginning()
         for record in read_records(self._path):
-            if isinstance(record, SourceProblem):
-                yield record
-                continue
-            try:
-                kind, message = records.kind_and_message(record)
-                read = _READERS.get(kind)
-                if read is not None:
-                    yield from read(self, message)
-            except ValueError as error:
-                yield SourceProblem(self._path.name, "", f"a record that is damaged: {error}")
-        yield from self._end()
+            for fact in [record] if isinstance(record, SourceProblem) else self._told_by(record):
+                if self._session_read == self._session:
+                    yield fact
+        if self._session_read == self._session:
+            yield from self._end()
+
+    def _told_by(self, record: bytes) -> Iterator[Fact]:
+        try:
+            kind, message = records.kind_and_message(record)
+            read = _READERS.get(kind)
+            if read is not None:
+                yield from read(self, message)
+        except ValueError as error:
+            yield SourceProblem(self._path.name, "", f"a record that is damaged: {error}")
 
     def _beginning(self) -> Fact:
         told = self._head.told
@@ -153,10 +161,11 @@ class RunReader:
         # W&B writes the values of each row once more as summary, and how long the run has run.
         if _is_of_a_row(message) and not self._has_defined_summary:
             return
-        for path, value in records.changes(message).updates:
-            if path and not path[0].startswith("_"):
-                apply(self._summary, records.Changes([records.Item(path, value)], []))
-        yield from ()
+        updates = [one for one in records.changes(message).updates if one.path and not one.path[0].startswith("_")]
+        apply(self._summary, records.Changes(updates, []))
+        if self._is_ours and (resumed := ours.resumed(self._now_ns, updates)):
+            self._session_read += 1
+            yield resumed
 
     def _sampled(self, message: bytes) -> Iterator[Fact]:
         t, items = records.stats(message)
