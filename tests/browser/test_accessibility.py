@@ -19,8 +19,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 PANELS = ("Curves", "Comparison", "Differences", "Seeds", "Parameters", "Parallel coordinates", "Scatter")
 
 
-def assert_accessible(page: Page) -> None:
-    found = Axe().run(page)
+def assert_accessible(page: Page, part: str | None = None) -> None:
+    found = Axe().run(page, part)
     assert found.violations_count == 0, found.generate_report()
 
 
@@ -30,7 +30,8 @@ def test_the_table_and_every_panel_are_accessible(open_page: kit.Open, study: Ac
     for name in PANELS:
         page.get_by_role("tab", name=name, exact=True).click()
         kit.settle(page)
-        assert_accessible(page)
+        # The whole page once with every panel; after that the colours and sizes of what changed.
+        assert_accessible(page, None if look == "light" or name == "Curves" else "#panel")
 
 
 @pytest.mark.parametrize("look", LOOKS)
