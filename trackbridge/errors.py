@@ -8,6 +8,7 @@ The errors trackbridge raises, all under one root:
   x PipelineConfigError               a fine-tuning config is wrong; names the key and the nearest known one
   x DataError                         a data file is not what the config says it is
   x SourceRefused                     something to import was made to do harm: nothing of that run is imported
+  x SourceUnavailable                 a server to import from does not answer, or does not take the key
   x NotFoundError (also a LookupError)  no such run, metric, scope or file; names the nearest known ones
   x JournalWriteError (also an OSError) the disk refused a line and `strict` was asked for
   x MissingDependencyError (also an ImportError)  an extra is not installed; names the install command
@@ -52,6 +53,10 @@ class DataError(TrackbridgeError, ValueError):
 
 class SourceRefused(TrackbridgeError):
     """Something to import leads out of its folder or was made to exhaust the machine; names what, and where."""
+
+
+class SourceUnavailable(TrackbridgeError):
+    """A server to import from does not answer, or does not take the key; says what to do."""
 
 
 class NotFoundError(TrackbridgeError, LookupError):

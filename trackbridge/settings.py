@@ -141,6 +141,11 @@ def vendor_variable(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
+def vendor_setting(name: str) -> str | None:
+    """What the user set for a vendor's own tools, such as `WANDB_BASE_URL`; None where it is unset or empty."""
+    return os.environ.get(name) or None
+
+
 def let_this_process_see_one_gpu(number: int) -> None:
     """Of the GPUs this process may use, leave it the one of this number, counted round; without any nothing changes.
 

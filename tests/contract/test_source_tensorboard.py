@@ -9,18 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from sdk_runs import HOSTILE_NAME, TENSORBOARD_CONFIG, TENSORBOARD_STEPS, log_to_tensorboard
 
 from trackbridge.sources.tensorboard_records import masked_crc32c
 from trackbridge.testing.source_contract import Expected, SourceContract
-
-STEPS = [1, 2, 3, 4, 3, *range(5, 60)]
-
-
-HOSTILE_NAME = "../../<b>escape</b>"
-CONFIG = {"lr": 2e-5, "layers": 12, "optimizer": "AdamW ü", "is_frozen": True}
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +24,7 @@ def times_ns() -> list[int]:
 def made_place(tmp_path_factory: pytest.TempPathFactory, times_ns: list[int]) -> Path:
     place = tmp_path_factory.mktemp("made") / "baseline ü"
     times_ns.append(time.time_ns())
-    with SummaryWriter(str(place)) as writer:
-        for summary in hparams(CONFIG, {"eval/mcc": 0.5}):
-            writer.file_writer.add_summary(summary)
-        writer.add_image("sample", torch.zeros(3, 4, 4), 3)
-        writer.add_histogram("weights", torch.arange(10.0), 3)
-        writer.add_text("story", "Es war einmal", 3)
-        writer.add_tensor("matrix", torch.arange(4.0).reshape(2, 2), 3)
-        for position, step in enumerate(STEPS):
-            writer.add_scalar("train/loss", 0.5 / (position + 1), step)
-            writer.add_scalar("überlänge/損失", position, step, new_style=True)
-        for step, value in enumerate([math.nan, math.inf, -math.inf, 1.0]):
-            writer.add_scalar("eval/mcc", value, step)
-        writer.add_scalar(HOSTILE_NAME, 1.0, 7)
+    log_to_tensorboard(place)
     times_ns.append(time.time_ns())
     return place
 
@@ -56,7 +36,7 @@ class TestTensorboardSource(SourceContract):
     @pytest.fixture
     def expected(self, made_place: Path, times_ns: list[int]) -> Expected:
         first, last = times_ns
-        by_step = {step: position for position, step in enumerate(STEPS)}
+        by_step = {step: position for position, step in enumerate(TENSORBOARD_STEPS)}
         return Expected(
             name=made_place.name,
             curves={
@@ -64,7 +44,7 @@ class TestTensorboardSource(SourceContract):
                 "überlänge/損失": [(step, float(position)) for step, position in by_step.items()],
                 "eval/mcc": [(0, math.nan), (1, math.inf), (2, -math.inf), (3, 1.0)],
             },
-            config=CONFIG,
+            config=TENSORBOARD_CONFIG,
             media=frozenset(
                 {("sample", "image", 3), ("weights", "histogram", 3), ("story", "text", 3), ("matrix", "text", 3)}
             ),

@@ -261,7 +261,11 @@ def test_the_parts_are_gone_after_the_end(bench: Bench, tmp_path: Path) -> None:
     bench.deliver()
 
     assert [path.name for path in (tmp_path / "offline").iterdir()] == [f"{bench.rows.header.run_id}.zip"]
-    assert zipfile.ZipFile(next((tmp_path / "offline").iterdir())).namelist() == ["experiment.json", "messages.json"]
+    assert zipfile.ZipFile(next((tmp_path / "offline").iterdir())).namelist() == [
+        "experiment.json",
+        "messages.json",
+        "trackbridge-events.jsonl",
+    ]
 
 
 def test_the_end_tells_the_command_that_uploads_every_point(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -237,24 +237,22 @@ def examples_of(texts: list[str], *, max_length: int = 20) -> Encoded:
 Extract = Callable[..., list[torch.Tensor]]
 
 
+def extractor(folder: Path, *, head: Head | None = None, bf16: bool = False, nudge: float = 0) -> FeatureExtractor:
+    """One that has a frozen tiny BERT, and its cache below the folder."""
+    model = frozen(folder, "bert", head or Head(), 0)
+    with torch.no_grad():
+        model.backbone.encoder.layer[0].output.dense.weight[3, 3] += nudge
+    arguments = TrainingArguments(output_dir=str(folder / "out"), use_cpu=True, bf16=bf16)
+    return FeatureExtractor(model, DataCollatorWithPadding(tiny_tokenizer("bert")), arguments, root=folder)
+
+
 @pytest.fixture
 def extract(tmp_path: Path) -> Extract:
-    """Features of texts by a frozen tiny BERT; the cache is below `tmp_path`."""
+    """Features of texts; the cache is below `tmp_path`."""
 
-    def features_of(
-        texts: list[str] = TEXTS,
-        *,
-        head: Head | None = None,
-        bf16: bool = False,
-        nudge: float = 0,
-        max_length: int = 20,
-    ) -> list[torch.Tensor]:
-        model = frozen(tmp_path, "bert", head or Head(), 0)
-        with torch.no_grad():
-            model.backbone.encoder.layer[0].output.dense.weight[3, 3] += nudge
-        arguments = TrainingArguments(output_dir=str(tmp_path / "out"), use_cpu=True, bf16=bf16)
-        extractor = FeatureExtractor(model, DataCollatorWithPadding(tiny_tokenizer("bert")), arguments, root=tmp_path)
-        return [example["features"] for example in extractor.extract(examples_of(texts, max_length=max_length))]
+    def features_of(texts: list[str] = TEXTS, *, max_length: int = 20, **told: Any) -> list[torch.Tensor]:
+        examples = examples_of(texts, max_length=max_length)
+        return [example["features"] for example in extractor(tmp_path, **told).extract(examples)]
 
     return features_of
 
@@ -315,9 +313,12 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(
     assert "other runs must compute the same features again" in caplog.text
 
 
-def test_two_that_compute_the_same_features_at_once_leave_one_whole_file(extract: Extract, tmp_path: Path) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(lambda _: extract(), range(2))
+def test_two_that_compute_the_same_features_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    # made one after the other: transformers patches torch while it loads a model, and in two threads does so for good
+    extractors = [extractor(tmp_path) for _ in range(2)]
 
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda each: each.extract(examples_of(TEXTS)), extractors)
+
+    assert all(torch.equal(mine["features"], theirs["features"]) for mine, theirs in zip(one, other, strict=True))
     assert [file.suffix for file in (tmp_path / ".features").iterdir()] == [".safetensors"]

@@ -50,7 +50,7 @@ def study(
             f"lr{lr}-seed{seed}",
             config={"script": {"lr": lr}},
             seeds=Seeds(dropout=seed),
-            curves={name: rng.gamma(2, size=n_steps) for name in metrics},
+            curves={name: rng.gamma(2, size=n_steps).tolist() for name in metrics},
         )
         for lr in range(n_groups)
         for seed in range(n_seeds)

@@ -3,7 +3,9 @@ An offline archive that `comet upload` takes: `<folder>/<run_id>.zip` of `experi
 
 The SDK writes its archive only when a run ends, and never when its process is killed. Here the parts grow in
 `<folder>/<run_id>.parts/`, and the archive beside them is made anew as they grow, whole or not at all. What counts is
-`experiment.json` among the parts: it says how many rows, and how many bytes of messages, are there for good.
+`experiment.json` among the parts: it says how many rows, and how many bytes of messages, are there for good. Beside
+Comet's own files are two kinds that `comet upload` leaves alone: the events that describe the run, and the originals of
+tables and histograms. With them the run can be imported as it was.
 
 The format is that of comet_ml 3.58, `comet_ml/schemas/offline-*.schema.json`.
 """
@@ -25,6 +27,7 @@ import msgspec
 from trackbridge.adapters.base import Ending, Rejection, RemoteRef, RunHeader
 from trackbridge.adapters.comet_messages import (
     Asset,
+    Described,
     Message,
     Other,
     Output,
@@ -36,8 +39,10 @@ from trackbridge.adapters.comet_messages import (
     fitting_value,
 )
 from trackbridge.adapters.shaping import disk_trouble_passes, spelled
+from trackbridge.journal.codec import encode
 
-MESSAGES, EXPERIMENT = "messages.json", "experiment.json"
+MESSAGES, EXPERIMENT, EVENTS = "messages.json", "experiment.json", "trackbridge-events.jsonl"
+ORIGINAL = ".original"
 # An archive of gigabytes takes seconds to make: it is made at most this part of the time.
 ARCHIVING_SHARE = 0.1
 _encode = msgspec.json.Encoder().encode
@@ -61,6 +66,7 @@ class Commit(msgspec.Struct, kw_only=True):
     comet_start_sourced: bool = True
     trackbridge_rows: int = 0
     trackbridge_message_bytes: int = 0
+    trackbridge_event_bytes: int = 0
     trackbridge_output_ms: int = -1
 
 
@@ -81,6 +87,7 @@ class CometArchive:
             self._commit = self._last_commit() or self._begin()
             # What stands after the last commit was never confirmed, and is handed over again.
             os.truncate(self._parts / MESSAGES, self._commit.trackbridge_message_bytes)
+            os.truncate(self._parts / EVENTS, self._commit.trackbridge_event_bytes)
         self._commit.customer_error_reported, self._commit.customer_error_message = False, None
         return RemoteRef(self._run.run_id, str(self.path), delivered_rows=self._commit.trackbridge_rows)
 
@@ -88,15 +95,12 @@ class CometArchive:
         """Add messages; with them everything before row `upto_row` is here."""
         with disk_trouble_passes(self.path):
             lines = [line for message in messages for line in self._lines(message)]
-            with (self._parts / MESSAGES).open("r+b") as file:
-                # An attempt that failed may have left a part of its lines.
-                file.truncate(self._commit.trackbridge_message_bytes)
-                file.seek(0, os.SEEK_END)
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-                self._commit.trackbridge_message_bytes = file.tell()
-        self._commit.trackbridge_rows = upto_row
+            told = [encode(message.event) for message in messages if isinstance(message, Described)]
+            commit = self._commit
+            message_bytes = _extended(self._parts / MESSAGES, commit.trackbridge_message_bytes, lines)
+            commit.trackbridge_event_bytes = _extended(self._parts / EVENTS, commit.trackbridge_event_bytes, told)
+            commit.trackbridge_message_bytes = message_bytes
+        commit.trackbridge_rows = upto_row
         return []
 
     def confirm(self) -> None:
@@ -138,12 +142,15 @@ class CometArchive:
         with (self._parts / MESSAGES).open("wb") as messages:
             messages.writelines(_line("log_other", key=key, value=value) for key, value in header.items() if value)
             commit.trackbridge_message_bytes = messages.tell()
+        (self._parts / EVENTS).touch()
         return commit
 
     def _last_commit(self) -> Commit | None:
         try:
             commit = msgspec.json.decode((self._parts / EXPERIMENT).read_bytes(), type=Commit)
-            is_whole = (self._parts / MESSAGES).stat().st_size >= commit.trackbridge_message_bytes
+            sizes = [(self._parts / name).stat().st_size for name in (MESSAGES, EVENTS)]
+            committed = (commit.trackbridge_message_bytes, commit.trackbridge_event_bytes)
+            is_whole = all(size >= size_bytes for size, size_bytes in zip(sizes, committed, strict=True))
         except (OSError, msgspec.DecodeError):
             return None
         return commit if is_whole else None
@@ -178,6 +185,8 @@ class CometArchive:
         self._commit.stop_time = max(self._commit.stop_time, getattr(message, "at_ms", 0))
         if isinstance(message, Tags):
             self._commit.tags = list(message.tags)
+        elif isinstance(message, Described):
+            return
         elif isinstance(message, Asset):
             yield self._asset(message)
         elif isinstance(message, Output):
@@ -196,6 +205,8 @@ class CometArchive:
             (self._parts / member).write_bytes(asset.source)
         else:
             shutil.copyfile(asset.source, self._parts / member)
+        if asset.original is not None:
+            shutil.copyfile(asset.original, self._parts / f"{member}{ORIGINAL}")
         return _line(
             "file_upload",
             file_path=member,
@@ -205,6 +216,17 @@ class CometArchive:
             local_timestamp=asset.at_ms,
             clean=True,
         )
+
+
+def _extended(path: Path, from_byte: int, lines: Sequence[bytes]) -> int:
+    """Write lines into a file from a byte on, over what an attempt that failed may have left; the file's size then."""
+    with path.open("r+b") as file:
+        file.truncate(from_byte)
+        file.seek(0, os.SEEK_END)
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()
 
 
 def _asset_parameters(asset: Asset, asset_id: str) -> dict[str, Any]:

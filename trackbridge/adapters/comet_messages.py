@@ -29,11 +29,13 @@ from trackbridge.adapters.shaping import (
     translated,
 )
 from trackbridge.events.models import (
+    ArtifactLogged,
     CheckpointDeleted,
     CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
     EventsDropped,
+    KnownEvent,
     MediaLogged,
     MetricsLogged,
     RunFinished,
@@ -100,8 +102,17 @@ class Output(NamedTuple):
     at_ms: int
 
 
+class Described(NamedTuple):
+    """An event that says what a run is, whole: an archive keeps it beside what Comet makes of it, and a server not."""
+
+    event: KnownEvent
+
+
 class Asset(NamedTuple):
-    """A file. `kind` is our word for what it is, `type` is Comet's; `row` and `name` tell it from all others."""
+    """A file. `kind` is our word for what it is, `type` is Comet's; `row` and `name` tell it from all others.
+
+    `original` is the run's own file, where Comet's form of it says less.
+    """
 
     row: int
     name: str
@@ -111,6 +122,7 @@ class Asset(NamedTuple):
     source: Path | bytes
     at_ms: int
     caption: str | None = None
+    original: Path | None = None
 
     @property
     def event_kind(self) -> str:
@@ -125,7 +137,20 @@ _EVENT_KINDS = {
     "patch": "environment_captured",
     "traceback": "run_finished",
 }
-Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Output | Asset
+Message: TypeAlias = Point | Parameter | Other | Tags | SystemInformation | Packages | Output | Asset | Described
+_DESCRIBING = (
+    RunStarted,
+    RunResumed,
+    ConfigLogged,
+    SeedsLogged,
+    EnvironmentCaptured,
+    SummaryLogged,
+    TagsSet,
+    CheckpointSaved,
+    CheckpointDeleted,
+    ArtifactLogged,
+    RunFinished,
+)
 
 
 class Translator:
@@ -152,7 +177,9 @@ class Translator:
 
     def translate(self, row: Row) -> Iterator[Message | Rejection]:
         """The messages of a row, and what of it Comet cannot carry."""
-        return translated(row, self._folder, self._translations, _assets)
+        if isinstance(row.event, _DESCRIBING):
+            yield Described(row.event)
+        yield from translated(row, self._folder, self._translations, _assets)
 
     def _metrics(self, row: int, event: MetricsLogged) -> Iterator[Message | Rejection]:
         at_ms = event.t // 1_000_000
@@ -214,7 +241,10 @@ class Translator:
         except (OSError, ValueError, LookupError) as error:
             yield media_unreadable(row, event, error)
             return
-        yield Asset(row, name, event.media, comet_type, event.step, source, event.t // 1_000_000, event.caption)
+        original = path if isinstance(source, bytes) else None
+        yield Asset(
+            row, name, event.media, comet_type, event.step, source, event.t // 1_000_000, event.caption, original
+        )
 
     def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Message]:
         facts = {"path": event.path, **{name: spelled(value) for name, value in event.metrics.items()}}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from trackbridge.adapters.base import Ending, Rejection, RemoteRef, RunHeader
 from trackbridge.adapters.comet_messages import (
     Asset,
+    Described,
     Message,
     Other,
     Output,
@@ -126,7 +127,8 @@ class CometServer:
             self._arrived = _Arrived(self._client, self._key, is_all_in_doubt=not self._is_known)
         by_kind: dict[type, list[Any]] = {kind: [] for kind in _SENT_BY}
         for message in messages:
-            by_kind[type(message)].append(message)
+            if not isinstance(message, Described):
+                by_kind[type(message)].append(message)
         rejections: list[Rejection] = []
         for kind, send in _SENT_BY.items():
             if by_kind[kind]:

@@ -16,10 +16,10 @@ from typing import Any, get_args
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trackbridge.errors import JournalWriteError, MisuseError, TrackbridgeError, nearest
+from trackbridge.events.trainer_names import is_final_report, metrics_of, numbers_of
 from trackbridge.integrations.trainer_checkpoints import Policy, Ranking, TrainerCheckpoints
 from trackbridge.integrations.trainer_config import seeds_in_force, trainer_config
 from trackbridge.integrations.trainer_folders import loaded_step, resumed_folder, saved_folder, unshare_leftovers
-from trackbridge.events.trainer_names import is_final_report, metrics_of, numbers_of
 from trackbridge.integrations.trainer_runs import GivenRun, OwnRuns
 from trackbridge.journal.paths import journal_files
 from trackbridge.run.run import Run

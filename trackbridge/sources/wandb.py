@@ -18,6 +18,7 @@ from trackbridge.sources.base import Asked, Fact, SourceProblem, SourceRun
 from trackbridge.sources.wandb_file import is_wandb_file, read_records
 from trackbridge.sources.wandb_head import Head, read_head
 from trackbridge.sources.wandb_history import RowReader
+from trackbridge.sources.wandb_online import SCHEME, find_online
 from trackbridge.sources.wandb_ours import count_resumed, is_ours
 from trackbridge.sources.wandb_records import Kind, kind_and_message
 from trackbridge.sources.wandb_run import RunReader
@@ -37,7 +38,9 @@ class WandbSource:
     name: ClassVar[str] = "wandb"
 
     def recognises(self, place: str) -> bool:
-        """True for a `.wandb` file, and for a folder with one in it or below it."""
+        """True for a `.wandb` file, for a folder with one in it or below it, and for an address at W&B's server."""
+        if place.startswith(SCHEME):
+            return True
         path = Path(place)
         return is_wandb_file(path) if path.is_file() else next(_files(path), None) is not None
 
@@ -47,7 +50,10 @@ class WandbSource:
         Raises:
             SourceRefused: a file was made to do harm.
             NotFoundError: there is none.
+            SourceUnavailable: W&B's server does not answer, or does not take the key.
         """
+        if asked.place.startswith(SCHEME):
+            return find_online(asked.place)
         paths = [asked.path] if asked.path.is_file() else sorted(_files(asked.path))
         if not paths:
             raise NotFoundError(f"there is no {SUFFIX} file in {asked.place}")

@@ -14,6 +14,7 @@ from trackbridge.sources.protobuf import as_bytes, as_int, fields
 from trackbridge.sources.wandb_records import MAX_DEPTH, AxisTold, Item, item
 
 _ONE_NESTED_KEY, _VALUE_JSON = 0x12, b"\x82\x01"
+_SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 # From here on a length takes more than one byte.
 _LONG = 0x80
 
@@ -78,6 +79,21 @@ class RowReader:
     def _named(self, key: bytes) -> str:
         self._names[key] = name = key.decode("utf-8", "replace")
         return name
+
+
+def row_of(values: Mapping[str, Any]) -> Row:
+    """The row that W&B's server gives as an object, where numbers that are not finite are texts.
+
+    Raises:
+        SourceRefused: a value is nested too deep.
+    """
+    told = {name: _SPELLED.get(value, value) if isinstance(value, str) else value for name, value in values.items()}
+    own = {name: told.pop(name, None) for name in ("_step", "_timestamp", "_runtime", "_wandb")}
+    row = Row(number=own["_step"] if isinstance(own["_step"], int) else 0)
+    if isinstance(own["_timestamp"], (int, float)):
+        row.t = _nanoseconds(float(own["_timestamp"]))
+    _take_others(row, [Item((name,), value) for name, value in told.items()])
+    return row
 
 
 def as_float(value: float) -> float:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from trackbridge.errors import MisuseError, SourceRefused
 from trackbridge.events.models import MediaType
@@ -30,6 +30,17 @@ class Logged(NamedTuple):
     step: int
     value: Any
     caption: str | None = None
+
+
+class Files(Protocol):
+    """The files of a run, on a disk or at W&B's server."""
+
+    def get(self, name: Any, named_by: str) -> SourceFile | SourceProblem:
+        """The file of this name.
+
+        Raises:
+            SourceRefused: the name leads out of the run.
+        """
 
 
 class RunFiles:
@@ -61,7 +72,7 @@ class RunFiles:
         return found
 
 
-def media_facts(logged: Logged, files: RunFiles) -> Iterator[Fact]:
+def media_facts(logged: Logged, files: Files) -> Iterator[Fact]:
     """What becomes of a text, a list, or an object that says its `_type`.
 
     Raises:
@@ -93,11 +104,11 @@ def _media(
     return SourceMedia(logged.t, name, logged.step, kind, suffix, file, told)
 
 
-def _image(logged: Logged, files: RunFiles) -> Iterator[Fact]:
+def _image(logged: Logged, files: Files) -> Iterator[Fact]:
     yield _picture(logged, logged.name, logged.value.get("path"), logged.value.get("caption"), files)
 
 
-def _images(logged: Logged, files: RunFiles) -> Iterator[Fact]:
+def _images(logged: Logged, files: Files) -> Iterator[Fact]:
     """Several pictures of one name: each gets its number behind it."""
     names = logged.value.get("filenames")
     captions = logged.value.get("captions")
@@ -109,7 +120,7 @@ def _images(logged: Logged, files: RunFiles) -> Iterator[Fact]:
         yield _picture(logged, logged.name if len(names) == 1 else f"{logged.name}/{number}", name, caption, files)
 
 
-def _picture(logged: Logged, name: str, path: Any, caption: object, files: RunFiles) -> Fact:
+def _picture(logged: Logged, name: str, path: Any, caption: object, files: Files) -> Fact:
     file = files.get(path, logged.name)
     if isinstance(file, SourceProblem):
         return file
@@ -119,7 +130,7 @@ def _picture(logged: Logged, name: str, path: Any, caption: object, files: RunFi
     return _media(logged, name, "image", suffix, file, caption)
 
 
-def _table(logged: Logged, files: RunFiles) -> Iterator[Fact]:
+def _table(logged: Logged, files: Files) -> Iterator[Fact]:
     file = files.get(logged.value.get("path"), logged.name)
     if isinstance(file, SourceProblem):
         yield file
@@ -136,7 +147,7 @@ def _table(logged: Logged, files: RunFiles) -> Iterator[Fact]:
     yield _media(logged, logged.name, "table", "json", content_file(file.name, encoded))
 
 
-def _histogram(logged: Logged, files: RunFiles) -> Iterator[Fact]:
+def _histogram(logged: Logged, files: Files) -> Iterator[Fact]:
     value = logged.value
     try:
         counts, edges = [int(count) for count in value["values"]], _edges(value)
@@ -160,17 +171,17 @@ def _edges(value: Mapping[str, Any]) -> list[float]:
     return [begin + width * number for number in range(count + 1)]
 
 
-def _html(logged: Logged, files: RunFiles) -> Iterator[Fact]:
+def _html(logged: Logged, files: Files) -> Iterator[Fact]:
     file = files.get(logged.value.get("path"), logged.name)
     yield file if isinstance(file, SourceProblem) else _media(logged, logged.name, "text", "txt", file)
 
 
-def _plotly(logged: Logged, files: RunFiles) -> Iterator[Fact]:
+def _plotly(logged: Logged, files: Files) -> Iterator[Fact]:
     file = files.get(logged.value.get("path"), logged.name)
     yield file if isinstance(file, SourceProblem) else _media(logged, logged.name, "plotly", "json", file)
 
 
-def _other(logged: Logged, files: RunFiles) -> Iterator[Fact]:
+def _other(logged: Logged, files: Files) -> Iterator[Fact]:
     """Sounds, films, molecules: a file of the run; without one, what the row says is kept as a text."""
     value = logged.value
     if "path" not in value:
@@ -191,7 +202,7 @@ def _read(file: SourceFile, limit_bytes: int) -> bytes:
     return content
 
 
-_READERS: dict[str, Callable[[Logged, RunFiles], Iterator[Fact]]] = {
+_READERS: dict[str, Callable[[Logged, Files], Iterator[Fact]]] = {
     "image-file": _image,
     "images/separated": _images,
     "table-file": _table,

@@ -19,13 +19,11 @@ from trackbridge.events.models import (
 from trackbridge.sources import wandb_ours as ours
 from trackbridge.sources import wandb_records as records
 from trackbridge.sources.base import (
-    UNKNOWN_NS,
     Fact,
     Points,
     Printed,
     SourceArtifact,
     SourceFile,
-    SourceMedia,
     SourceProblem,
     Unmapped,
 )
@@ -33,8 +31,9 @@ from trackbridge.sources.files import file_outside
 from trackbridge.sources.protobuf import as_int, fields
 from trackbridge.sources.wandb_file import read_records
 from trackbridge.sources.wandb_head import Head, apply, last_run_told
-from trackbridge.sources.wandb_history import Axes, Row, RowReader, as_float
-from trackbridge.sources.wandb_media import Logged, RunFiles, media_facts
+from trackbridge.sources.wandb_history import RowReader, as_float
+from trackbridge.sources.wandb_media import RunFiles
+from trackbridge.sources.wandb_rows import RowFacts
 
 NS_PER_S = 1_000_000_000
 # W&B's own copies of what the run's facts tell already.
@@ -60,14 +59,19 @@ class RunReader:
         self._first_number = first_number
         self._is_ours = ours.is_ours(head.config)
         self._started_ns = ours.started_ns(head.config) if self._is_ours else head.told.started_ns
-        self._now_ns = self._started_ns
-        self._rows, self._axes, self._files = RowReader(), Axes(), RunFiles(path.parent, allowed)
+        self._files = RunFiles(path.parent, allowed)
+        self._reader = RowReader()
+        self._rows = RowFacts(
+            self._files, started_ns=self._started_ns, is_ours=self._is_ours, first_number=first_number or 0
+        )
         self._config: dict[str, Any] = {}
         self._summary: dict[str, Any] = {}
         self._tags = list(head.told.tags)
         self._kept_files: dict[str, bool] = {}
         self._telemetry: dict[str, Any] = {}
         self._n_alerts = 0
+        # What the run records before the first row say is in the head.
+        self._has_rows = False
         self._has_defined_summary = False
         self._exit_code: int | None = None
 
@@ -113,9 +117,9 @@ class RunReader:
     def _run(self, message: bytes) -> Iterator[Fact]:
         told = records.run_told(message)
         yield from self._configured(told.config)
-        if told.tags != self._tags and self._config:
+        if self._has_rows and told.tags != self._tags:
             self._tags = told.tags
-            yield TagsSet(seq=0, t=self._now_ns, tags=told.tags)
+            yield TagsSet(seq=0, t=self._rows.now_ns, tags=told.tags)
         kept = {"job_type": told.job_type, "sweep_id": told.sweep_id, "entity": told.entity, "run_id": told.run_id}
         for name, value in kept.items():
             if value:
@@ -127,35 +131,17 @@ class RunReader:
     def _configured(self, told: records.Changes) -> Iterator[Fact]:
         changed = {name: self._config.get(name) for name in apply(self._config, told)}
         if self._is_ours:
-            yield from ours.config_facts(self._now_ns, changed)
+            yield from ours.config_facts(self._rows.now_ns, changed)
         elif changed:
             # What was removed is null: a journal only adds.
-            yield ConfigLogged(seq=0, t=self._now_ns, scope="script", config=changed)
+            yield ConfigLogged(seq=0, t=self._rows.now_ns, scope="script", config=changed)
 
     def _history(self, message: bytes) -> Iterator[Fact]:
-        row = self._rows.read(message)
-        if not self._started_ns:
-            # A run without times was delivered: W&B's are those of the delivery.
-            row.t = UNKNOWN_NS
-        self._now_ns = max(self._now_ns, row.t)
-        if self._first_number is not None:
-            row.number += self._first_number
-        epoch, captions = None, dict[str, str]()
-        if self._is_ours:
-            epoch, captions = ours.take_columns(row), ours.take_captions(row) if row.others else {}
+        self._has_rows = True
+        row = self._reader.read(message)
         if self._summary and not self._summary.keys().isdisjoint(row.numbers):
             self._summary = {name: value for name, value in self._summary.items() if name not in row.numbers}
-        for step, numbers in (self._axes.by_step(row) if not self._is_ours else {row.number: row.numbers}).items():
-            if numbers:
-                yield Points(row.t, step, numbers, epoch)
-        if row.others:
-            yield from self._media(row, captions)
-
-    def _media(self, row: Row, captions: dict[str, str]) -> Iterator[Fact]:
-        for name, value in row.others.items():
-            step = row.number if self._is_ours else self._axes.step_of(name, row)
-            for fact in media_facts(Logged(row.t, name, step, value, captions.get(name)), self._files):
-                yield ours.restored_text(fact) if self._is_ours and isinstance(fact, SourceMedia) else fact
+        yield from self._rows.facts(row)
 
     def _summarised(self, message: bytes) -> Iterator[Fact]:
         # W&B writes the values of each row once more as summary, and how long the run has run.
@@ -163,13 +149,13 @@ class RunReader:
             return
         updates = [one for one in records.changes(message).updates if one.path and not one.path[0].startswith("_")]
         apply(self._summary, records.Changes(updates, []))
-        if self._is_ours and (resumed := ours.resumed(self._now_ns, updates)):
+        if self._is_ours and (resumed := ours.resumed(self._rows.now_ns, updates)):
             self._session_read += 1
             yield resumed
 
     def _sampled(self, message: bytes) -> Iterator[Fact]:
         t, items = records.stats(message)
-        self._now_ns = max(self._now_ns, t)
+        self._rows.now_ns = max(self._rows.now_ns, t)
         seconds = max(0, (t - self._started_ns) // NS_PER_S) if self._started_ns else 0
         numbers = {f"system/{path[0]}": as_float(value) for path, value in items if isinstance(value, (int, float))}
         if numbers:
@@ -177,10 +163,10 @@ class RunReader:
 
     def _defined(self, message: bytes) -> Iterator[Fact]:
         told = records.axis_told(message)
-        self._axes.define(told)
+        self._rows.axes.define(told)
         self._has_defined_summary |= told.has_summary
         if not self._is_ours:
-            yield Unmapped(self._now_ns, f"define_metric/{told.name}", told._asdict())
+            yield Unmapped(self._rows.now_ns, f"define_metric/{told.name}", told._asdict())
 
     def _printed(self, message: bytes) -> Iterator[Fact]:
         told = records.texts(message, {3: "line"})
@@ -200,19 +186,19 @@ class RunReader:
         # A table is logged as an artifact too; the row that names it has its file.
         if told.type == "run_table":
             return
-        if self._is_ours and (saved := ours.checkpoint(self._now_ns, told)):
+        if self._is_ours and (saved := ours.checkpoint(self._rows.now_ns, told)):
             yield saved
         elif not self._is_ours:
             described = {name: getattr(told, name) for name in ("type", "description", "metadata", "aliases", "tags")}
             files = [{"path": file.path, "size_bytes": file.size_bytes, "digest": file.digest} for file in told.files]
-            yield Unmapped(self._now_ns, f"artifact/{told.name}", {**described, "files": files})
+            yield Unmapped(self._rows.now_ns, f"artifact/{told.name}", {**described, "files": files})
         for file in told.files:
             yield self._artifact_file(told, file)
 
     def _artifact_file(self, told: records.ArtifactTold, file: records.ArtifactFile) -> Fact:
         name = ours.file_of(told, file.path) if self._is_ours else f"{told.name}/{file.path}"
         if file.reference:
-            return Unmapped(self._now_ns, f"reference/{name}", file.reference)
+            return Unmapped(self._rows.now_ns, f"reference/{name}", file.reference)
         found = file_outside(file.local_path, allowed=self._allowed) if file.local_path else None
         if found is None:
             where = file.local_path or "no place that is told"
@@ -220,12 +206,12 @@ class RunReader:
                 f"artifact {name}", where, "is not below the folder: pass --files-from with its folder"
             )
         # The SDK's copy is called tmpx1y2z3.
-        return SourceArtifact(self._now_ns, name, told.type, SourceFile(file.path, found.open))
+        return SourceArtifact(self._rows.now_ns, name, told.type, SourceFile(file.path, found.open))
 
     def _alerted(self, message: bytes) -> Iterator[Fact]:
         self._n_alerts += 1
         told = records.texts(message, {1: "title", 2: "text", 3: "level"})
-        yield Unmapped(self._now_ns, f"alert/{self._n_alerts}", told)
+        yield Unmapped(self._rows.now_ns, f"alert/{self._n_alerts}", told)
 
     def _observed(self, message: bytes) -> Iterator[Fact]:
         self._telemetry |= records.texts(message, {4: "python_version", 5: "cli_version", 6: "huggingface_version"})
@@ -233,10 +219,10 @@ class RunReader:
 
     def _used(self, message: bytes) -> Iterator[Fact]:
         told = records.texts(message, {1: "id", 2: "type", 3: "name"})
-        yield Unmapped(self._now_ns, f"used_artifact/{told.get('name', told.get('id', ''))}", told)
+        yield Unmapped(self._rows.now_ns, f"used_artifact/{told.get('name', told.get('id', ''))}", told)
 
     def _preempted(self, message: bytes) -> Iterator[Fact]:
-        yield Unmapped(self._now_ns, "preempting", True)
+        yield Unmapped(self._rows.now_ns, "preempting", True)
 
     def _environment(self, message: bytes) -> Iterator[Fact]:
         told = records.texts(message, _ENVIRONMENT, repeated="args")
@@ -264,7 +250,7 @@ class RunReader:
             name: value for name, value in self._summary.items() if not (self._is_ours and ours.is_internal(name))
         }
         if summary:
-            yield SummaryLogged(seq=0, t=self._now_ns, values=summary)
+            yield SummaryLogged(seq=0, t=self._rows.now_ns, values=summary)
         if self._telemetry and not self._is_ours:
             yield Unmapped(self._started_ns, "telemetry", self._telemetry)
         if self._exit_code is not None:
@@ -274,9 +260,9 @@ class RunReader:
 
     def _ending(self, exit_code: int) -> RunFinished | None:
         if self._is_ours:
-            return ours.finished(self._now_ns, self._summary, exit_code)
+            return ours.finished(self._rows.now_ns, self._summary, exit_code)
         status: Status = "failed" if exit_code else "finished"
-        return RunFinished(seq=0, t=self._now_ns, status=status, exit_code=exit_code)
+        return RunFinished(seq=0, t=self._rows.now_ns, status=status, exit_code=exit_code)
 
     def _saved_files(self) -> Iterator[Fact]:
         for name in self._kept_files:

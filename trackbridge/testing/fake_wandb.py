@@ -60,6 +60,8 @@ class FakeWandb(LoopbackServer):
             "RunHistoryKeys": self._run,
             "RunParquetHistory": self._parquet_history,
             "HistoryPage": self._history_page,
+            "Runs": self._runs,
+            "RunEvents": self._events,
         }
 
     @property
@@ -94,6 +96,8 @@ class FakeWandb(LoopbackServer):
         if parts[0] == "artifact":
             self.artifacts[parts[1]].files["/".join(parts[2:])] = request.body
             return Response()
+        if parts[0] == "download":
+            return Response(200, self.runs[parts[1]].files["/".join(parts[2:])])
         if parts[0] == "upload":
             self.runs[parts[1]].files["/".join(parts[2:])] = request.body
             return Response()
@@ -233,10 +237,31 @@ class FakeWandb(LoopbackServer):
         rows = [row for row in self.runs[variables["run"]].rows if first <= row["_step"] < end]
         return {"project": {"run": {"history": [json.dumps(row) for row in rows]}}}
 
+    def _runs(self, variables: Variables) -> Any:
+        runs = [run for run in self.runs.values() if run.project == variables["project"]]
+        if not runs:
+            return {"project": None}
+        # One to a page, so that whoever reads them has to ask for the next.
+        number = int(variables.get("cursor") or 0)
+        page = {"endCursor": str(number + 1), "hasNextPage": number + 1 < len(runs)}
+        return {"project": {"runs": {"edges": [{"node": _bucket(runs[number])}], "pageInfo": page}}}
+
+    def _events(self, variables: Variables) -> Any:
+        return {"project": {"run": {"events": [line for line in self.runs[variables["name"]].events if line]}}}
+
     def _run_files(self, variables: Variables) -> Any:
         run = self.runs[variables["name"]]
-        wanted = variables["fileNames"] or list(run.files)
-        nodes = [{"id": name, "name": name, "sizeBytes": len(run.files[name])} for name in wanted if name in run.files]
+        wanted = variables.get("fileNames") or list(run.files)
+        nodes = [
+            {
+                "id": name,
+                "name": name,
+                "sizeBytes": len(run.files[name]),
+                "directUrl": f"{self.url}/download/{run.run_id}/{quote(name)}",
+            }
+            for name in wanted
+            if name in run.files
+        ]
         edges = [{"node": node, "cursor": str(number)} for number, node in enumerate(nodes)]
         files = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
         return {"project": {"internalId": "1", "run": {"fileCount": len(run.files), "files": files}}}
