@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-@pytest.fixture(scope="session")
+# Playwright leaves a running event loop in its thread until it ends, and other tests start loops of their own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, or the one that `playwright install chromium` brings; without either, the tests fail."""
     from playwright.sync_api import expect, sync_playwright
