@@ -79,6 +79,32 @@ def test_columns_are_chosen_from_a_menu(open_page: kit.Open, study: Access) -> N
     expect(page.locator("#table thead")).not_to_contain_text("best train/loss")
 
 
+def test_the_tick_of_the_heading_shows_no_run_and_again_the_first_ones(open_page: kit.Open, study: Access) -> None:
+    page = open_page(study)
+    ticks = page.locator("#table tbody input:checked")
+    expect(ticks).to_have_count(10)
+    page.get_by_label("Show the first runs, or none").uncheck()
+    expect(ticks).to_have_count(0)
+    expect(page.locator("#shown")).to_contain_text("Tick runs in the table")
+    page.get_by_label("Show the first runs, or none").check()
+
+    expect(ticks).to_have_count(10)
+
+
+def test_a_menu_closes_with_escape_or_a_click_elsewhere(open_page: kit.Open, study: Access) -> None:
+    page = open_page(study)
+    choices = page.locator("#columns")
+    page.locator("summary", has_text="Columns").click()
+    expect(choices).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(choices).to_be_hidden()
+    page.locator("summary", has_text="Columns").click()
+    expect(choices).to_be_visible()
+    page.locator("#count").click()
+
+    expect(choices).to_be_hidden()
+
+
 def test_replicates_become_groups_with_mean_and_deviation_that_unfold(open_page: kit.Open, study: Access) -> None:
     page = open_page(study, "/?where=name~lr")
     page.get_by_label("replicates as groups").check()

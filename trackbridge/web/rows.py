@@ -65,7 +65,7 @@ def run_table(catalogue: Catalogue, asked: TableAsked) -> dict[str, Any]:
         "n_rows": len(rows),
         "offset": offset,
         "picked": list(picked),
-        "head": _head(columns, asked),
+        "head": _head(columns, asked, is_any_picked=any(picked)),
         "body": body,
         "widths": ["pick", "group" if asked.is_grouped else "name", *(_width(field, asked) for field in columns)],
         "columns": [field.key for field in columns],
@@ -142,9 +142,10 @@ def _first_runs(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(run.run_id for run in runs))[: 2 * DEFAULT_PICKED]
 
 
-def _head(columns: Sequence[Field], asked: TableAsked) -> str:
-    cells = [element("th", element("span", "Shown", class_="unseen"), scope="col", class_="pick")]
-    cells.append(_heading("name", "run", asked, is_right=False))
+def _head(columns: Sequence[Field], asked: TableAsked, *, is_any_picked: bool) -> str:
+    states: Mapping[str, str] = {"checked": "checked"} if is_any_picked else {}
+    box = element("input", type="checkbox", data_all="any", aria_label="Show the first runs, or none", **states)
+    cells = [element("th", box, scope="col", class_="pick"), _heading("name", "run", asked, is_right=False)]
     cells += [_heading(field.key, field.title, asked, is_right=is_numeric(field)) for field in columns]
     return element("tr", *cells, aria_rowindex="1")
 

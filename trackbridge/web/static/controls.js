@@ -41,6 +41,17 @@ export function slider(words, name, { min, max, step }) {
   return make("label", {}, `${words} `, range, " ", told);
 }
 
+// A menu closes when something else is pressed, or with Escape.
+addEventListener("pointerdown", (event) => {
+  for (const open of document.querySelectorAll(".menu[open]")) open.open = open.contains(event.target);
+});
+addEventListener("keydown", (event) => {
+  const open = event.key === "Escape" && document.querySelector(".menu[open]");
+  if (!open) return;
+  open.open = false;
+  open.querySelector("summary").focus();
+});
+
 // A menu of names to tick; `chosen` are those ticked now, `change` is told the new ones in the menu's order.
 export function menu(words, names, chosen, change) {
   const boxes = names.map((name) => {

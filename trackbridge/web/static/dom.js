@@ -49,7 +49,7 @@ export async function ask(place, path, query) {
 }
 
 function controlOf(element) {
-  for (const name of ["sort", "pick", "pin", "fold", "x", "y", "tool"]) {
+  for (const name of ["all", "sort", "pick", "pin", "fold", "tool"]) {
     if (element.dataset?.[name]) return `[data-${name}="${CSS.escape(element.dataset[name])}"]`;
   }
   const address = element.getAttribute("href");

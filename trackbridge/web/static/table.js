@@ -96,7 +96,8 @@ function toggled(names, name) {
 }
 
 function ticked(event) {
-  const { pick } = event.target.dataset;
+  const { all, pick } = event.target.dataset;
+  if (all) state.set({ runs: event.target.checked ? null : "" });
   if (!pick) return;
   const ids = pick.split(",");
   const kept = picked.map((id) => (ids.includes(id) ? "" : id));
