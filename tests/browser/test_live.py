@@ -47,6 +47,36 @@ def test_the_page_of_a_run_follows_its_curves(open_page: kit.Open, tmp_path: Pat
         expect(described).to_have_text("first ends at 1 at step 3")
 
 
+def test_a_tab_out_of_sight_holds_no_connection_and_catches_up_when_it_is_seen(
+    open_page: kit.Open, tmp_path: Path
+) -> None:
+    root = tmp_path / "runs"
+    root.mkdir()
+    with serving(root) as access:
+        page = open_page(access)
+        expect(page.locator("#table tbody")).to_contain_text("No runs yet")
+        expect(page.locator("#live")).to_have_text("live")
+        streams: list[str] = []
+        page.on("request", lambda request: streams.append(request.url) if "changes" in request.url else None)
+        show_or_hide(page, is_hidden=True)
+        kit.told_run(root, "came meanwhile")
+        show_or_hide(page, is_hidden=False)
+
+        expect(page.locator("#table tbody")).to_contain_text("came meanwhile")
+        assert len(streams) == 1
+
+
+def show_or_hide(page: Page, *, is_hidden: bool) -> None:
+    """Tells the page what a browser tells it when its tab is put away or shown again."""
+    page.evaluate(
+        """(isHidden) => {
+          Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        is_hidden,
+    )
+
+
 def test_a_server_that_ended_is_told_and_leaves_what_was_shown(open_page: kit.Open, tmp_path: Path) -> None:
     root = tmp_path / "runs"
     kit.told_run(root, "only")

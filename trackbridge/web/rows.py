@@ -57,7 +57,7 @@ def run_table(catalogue: Catalogue, asked: TableAsked) -> dict[str, Any]:
     # A filter may leave fewer rows than were scrolled past.
     offset = min(asked.offset, max(0, len(rows) - asked.limit))
     window = rows[offset : offset + asked.limit]
-    body = "".join(_row(row, page, offset + index) for index, row in enumerate(window))
+    body = "".join(_row(row, page, offset + index) for index, row in enumerate(window)) or _nothing(listing)
     return {
         "number": listing.number,
         "n_runs": len(listing.runs),
@@ -162,6 +162,11 @@ def _heading(key: str, title: str, asked: TableAsked, *, is_right: bool) -> str:
     )
     sides = "name" if key == "name" else "right" if is_right else ""
     return element("th", button, scope="col", class_=sides, aria_sort=direction)
+
+
+def _nothing(listing: Listing) -> str:
+    words = "No run passes the filter." if listing.runs else "No runs yet: they appear here as soon as one starts."
+    return element("tr", element("td", ""), element("td", text(words), colspan="9", class_="muted"))
 
 
 def _row(row: Row, page: Page, index: int) -> str:

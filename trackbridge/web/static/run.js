@@ -46,4 +46,4 @@ function mountMedia(place) {
 
 mountCharts();
 document.querySelectorAll(".media").forEach(mountMedia);
-follow((changed) => { if (changed.includes(run)) charts.refresh(); });
+follow((changed) => { if (!changed || changed.includes(run)) charts.refresh(); });

@@ -66,5 +66,5 @@ state.on(["runs"], drawAnew);
 table.start(tableLoaded);
 follow(async (changed) => {
   await table.load(tableLoaded);
-  if (changed.some((id) => table.picked.includes(id))) panels.refresh();
+  if (!changed || changed.some((id) => table.picked.includes(id))) panels.refresh();
 });

@@ -54,11 +54,11 @@ function draw(answer, height) {
   }
   show(head, answer.head);
   show(body, answer.body);
-  loaded = { from: answer.offset, to: answer.offset + body.rows.length, total: answer.n_rows };
+  loaded = { from: answer.offset, to: Math.min(answer.n_rows, answer.offset + body.rows.length), total: answer.n_rows };
   body.prepend(spacer(answer.offset * height));
   body.append(spacer((answer.n_rows - loaded.to) * height));
   // A short table is no taller than its rows.
-  place.style.maxHeight = `${answer.n_rows * height + HEAD_AND_BAR_PX}px`;
+  place.style.maxHeight = `${Math.max(1, answer.n_rows) * height + HEAD_AND_BAR_PX}px`;
   place.querySelector("table").setAttribute("aria-rowcount", answer.n_rows + 1);
   const matching = answer.n_matching === answer.n_runs ? "" : `${answer.n_matching} of `;
   byId("count").textContent = `${matching}${answer.n_runs} ${answer.n_runs === 1 ? "run" : "runs"}`;
