@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from round_trip_kit import PNG, assert_same_times, curves, make_run, media, there_and_back, told
 
+import trackbridge as tb
 from trackbridge.errors import NotFoundError
 from trackbridge.sources.base import (
     Asked,
@@ -20,6 +21,7 @@ from trackbridge.sources.base import (
     SourceRun,
     Unmapped,
 )
+from trackbridge.sources.importing import import_runs
 from trackbridge.sources.neptune import NeptuneSource
 
 AT_S = 1_700_000_000.5
@@ -159,6 +161,21 @@ def test_what_was_sent_already_and_what_was_lost_is_told(tmp_path: Path) -> None
         "operations 1 to 10 were sent to the server and are not here any more",
         "the last 4 of 15 operations were not written when the process ended",
     ]
+
+
+def test_runs_that_differ_in_their_process_only_are_replicates(tmp_path: Path) -> None:
+    for number in (1, 2):
+        facts_of_process = {"type": "AssignString", "path": f"monitoring/{number}/pid", "value": str(number)}
+        seed = {"type": "AssignInt", "path": "params/seed", "value": number}
+        rate = {"type": "AssignFloat", "path": "params/lr", "value": 0.1}
+        folder = write(tmp_path / str(number), facts_of_process, seed, rate, floats("eval/mcc", (1, 0.5)))
+        metadata = (folder / "metadata.json").read_text().replace("0190a1b2", f"0190a1b{number + 2}")
+        (folder / "metadata.json").write_text(metadata)
+
+        import_runs(tmp_path / str(number), root=tmp_path / "runs")
+
+    compared = tb.compare(tb.open_store(tmp_path / "runs").runs())
+    assert [len(group.runs) for group in compared.groups] == [2]
 
 
 def test_a_project_is_no_run(tmp_path: Path) -> None:

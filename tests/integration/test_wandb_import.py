@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 import round_trip_kit
 from wandb_writer import STARTED_S, WrittenRun
 
 import trackbridge as tb
+from trackbridge.adapters.base import Ending
+from trackbridge.adapters.wandb import WandbAdapter
 from trackbridge.sources.importing import import_runs
+from trackbridge.testing.rows import RowBuilder
 
 
 @pytest.fixture
@@ -33,6 +38,26 @@ def test_what_our_adapter_delivered_comes_back_as_it_was(tmp_path: Path, root: P
     assert {one.name for one in back.artifacts} == {one.name for one in record.artifacts}
     # W&B keeps seconds since 1970 as a float.
     round_trip_kit.assert_same_times(record, back, within_ns=1000)
+
+
+def test_a_run_without_times_is_delivered_and_comes_back_without_them(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    rows = RowBuilder(tmp_path)
+    rows.add_metrics(3, {"loss": 0.5})
+    timeless = [row._replace(event=msgspec.structs.replace(row.event, t=0)) for row in rows.rows]
+    adapter = WandbAdapter(mode="offline", folder=tmp_path / "offline")
+    adapter.open(dataclasses.replace(rows.header, started_ns=0), None)
+    adapter.deliver(timeless)
+    assert adapter.flush(60.0)
+    adapter.close(Ending("finished", 0))
+
+    import_runs(tmp_path / "offline", root=root)
+
+    (run,) = tb.open_store(root).runs()
+    assert run.started_ns == 0
+    assert run.series("loss").times_ns.tolist() == [0]
 
 
 def test_a_resumed_run_that_counts_from_0_again_goes_on_after_its_last_row(tmp_path: Path, root: Path) -> None:

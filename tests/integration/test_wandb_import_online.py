@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import wandb
 from wandb_kit import fake_wandb
+from wandb_writer import WrittenRun
 
 import trackbridge as tb
 from trackbridge.errors import MisuseError, NotFoundError, SourceUnavailable
@@ -196,3 +197,16 @@ def test_file_names_that_lead_out_are_refused(alone: FakeWandb, root: Path) -> N
 
     assert report.runs[0].state == "refused"
     assert logged_points(root) == []
+
+
+def test_a_run_of_files_and_of_the_server_is_one(alone: FakeWandb, tmp_path: Path, root: Path) -> None:
+    local = WrittenRun("r1", entity="team")
+    history = local.add().history
+    for name, value in {"_step": "0", "loss": "0.5", "_timestamp": "1700000000.5"}.items():
+        history.item.add(nested_key=[name], value_json=value)
+    import_runs(local.write(tmp_path / "run-r1.wandb"), root=root)
+
+    import_runs("wandb://team/sentiment/r1", root=root)
+
+    assert len(tb.open_store(root).runs()) == 1
+    assert len(logged_points(root)) == 1

@@ -299,7 +299,7 @@ def _whole(row: int, name: str, values: Mapping[str, Any], at_ms: int) -> Iterat
         yield Asset(row, f"{name}-long-values.json", "long-values", "asset", None, content, at_ms)
 
 
-def _assets(row: int, files: Files) -> Iterator[Asset]:
+def _assets(row: int, files: Files) -> Iterator[Message]:
     event = files.event
     step = event.step if isinstance(event, CheckpointSaved) else None
     for inside, file in files.inside().items():

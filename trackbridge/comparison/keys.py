@@ -47,6 +47,9 @@ _VOLATILE_PATHS = (
     ("environment", "git", "untracked"),
     ("environment", "git", "untracked_omitted"),
     ("environment", "variables", "SLURM_JOB_ID"),
+    # Where an import came from, and what it kept raw: the other tracker's words on its client and the machine.
+    ("environment", "import"),
+    *((source,) for source in ("wandb", "comet", "neptune", "neptune_export", "mlflow", "tensorboard", "trackio")),
 )
 
 # The patch says it better, where it was kept.

@@ -6,21 +6,18 @@ Source of the types and their fields: the JSON schemas of the package `comet_ml`
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import msgspec
-
 from trackbridge.errors import SourceRefused
 from trackbridge.sources.base import UNKNOWN_NS, SourceFile, SourceProblem
+from trackbridge.sources.json_values import parsed
 
 MAX_LINE_BYTES = 64 << 20
 # Old SDKs wrote several kinds in a message of one type, each under a key of its own.
 _MIXED = "ws_msg"
 _KINDS = {"metric": "metric_msg", "param": "parameter_msg", "params": "parameter_msg"}
-_decode = msgspec.json.Decoder().decode
 
 
 class Message(NamedTuple):
@@ -70,22 +67,6 @@ def read_json(file: SourceFile) -> Any:
     return parsed(content)
 
 
-def parsed(content: bytes) -> Any:
-    """A value of JSON, where NaN and infinities may stand.
-
-    Raises:
-        ValueError: it is none.
-        SourceRefused: it is nested deeper than any value that a run logs.
-    """
-    try:
-        return _decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # The SDK leaves NaN and infinities inside of lists as they are, which is no JSON to others.
-        return json.loads(content)
-    except RecursionError as error:
-        raise SourceRefused("a value is nested so deep that it was made to do harm") from error
-
-
 def time_ns(at_ms: Any) -> int:
     """A time of Comet's, which are whole milliseconds, in nanoseconds; none is `UNKNOWN_NS`."""
     is_number = isinstance(at_ms, (int, float)) and not isinstance(at_ms, bool) and math.isfinite(at_ms)
@@ -98,8 +79,6 @@ def _message(name: str, number: int, line: bytes) -> Message | SourceProblem:
         kind, payload = told["type"], told["payload"]
     except (ValueError, LookupError, TypeError) as error:
         return SourceProblem(name, f"line {number}", f"it is no message: {error}")
-    except RecursionError as error:
-        raise SourceRefused(f"line {number} of {name} is nested so deep that it was made to do harm") from error
     if not isinstance(kind, str) or not isinstance(payload, dict):
         return SourceProblem(name, f"line {number}", "it is no message: expected a type and an object")
     if kind == _MIXED:

@@ -19,9 +19,9 @@ from urllib.parse import unquote, urlsplit
 from trackbridge.errors import SourceRefused
 from trackbridge.sources.base import SourceProblem
 from trackbridge.sources.mlflow_runs import NAME, MetricPoint, StoredRun
+from trackbridge.sources.sqlite import check_tables, read_only
 
-_MAGIC = b"SQLite format 3\0"
-_COLUMNS = {
+_COLUMNS: dict[str, set[str]] = {
     "experiments": {"experiment_id", "name"},
     "runs": {
         "run_uuid",
@@ -36,22 +36,22 @@ _COLUMNS = {
     "params": {"key", "value", "run_uuid"},
     "tags": {"key", "value", "run_uuid"},
     "metrics": {"key", "value", "timestamp", "run_uuid", "step", "is_nan"},
+    # Older databases have none of these.
+    "datasets": set(),
+    "inputs": set(),
+    "input_tags": set(),
 }
 _DATASETS = (
     "SELECT name, digest, dataset_source_type, dataset_source, dataset_schema, dataset_profile, input_uuid"
     " FROM datasets JOIN inputs ON inputs.source_id = dataset_uuid WHERE destination_id = ? ORDER BY input_uuid"
 )
-_MAX_VALUE_BYTES = 16 << 20
 
 
 def is_database(path: Path) -> bool:
     """True for an SQLite file with MLflow's tables."""
     try:
-        with path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
-                return False
-        with closing(_connect(path)) as database:
-            _check(database, path)
+        with closing(read_only(path)) as database:
+            check_tables(database, path, _COLUMNS, whose="MLflow")
     except (OSError, sqlite3.Error, SourceRefused, ValueError):
         # Damaged ones are for `--from mlflow` to tell of.
         return False
@@ -65,8 +65,8 @@ def read_runs(path: Path, files_from: Sequence[Path]) -> Iterator[StoredRun | So
         SourceRefused: what should be a table is something that runs.
     """
     try:
-        with closing(_connect(path)) as database:
-            _check(database, path)
+        with closing(read_only(path)) as database:
+            check_tables(database, path, _COLUMNS, whose="MLflow")
             for row in database.execute(
                 "SELECT run_uuid, runs.name, experiments.name, status, start_time, end_time, artifact_uri FROM runs"
                 " LEFT JOIN experiments USING (experiment_id)"
@@ -114,7 +114,7 @@ def _run(database: sqlite3.Connection, path: Path, files_from: Sequence[Path], r
 def _points(path: Path, run_id: str) -> Iterator[MetricPoint | SourceProblem]:
     number = 0
     try:
-        with closing(_connect(path)) as database:
+        with closing(read_only(path)) as database:
             # Rows are numbered as they came in, so no sorting is needed for the order in which they were logged.
             for number, (key, value, at_ms, step, is_nan) in enumerate(
                 database.execute(
@@ -139,7 +139,7 @@ def _datasets(path: Path, run_id: str) -> list[dict[str, Any]]:
     names = ("name", "digest", "source_type", "source", "schema", "profile")
     found = []
     try:
-        with closing(_connect(path)) as database:
+        with closing(read_only(path)) as database:
             for *values, input_id in database.execute(_DATASETS, (run_id,)):
                 tags = database.execute("SELECT name, value FROM input_tags WHERE input_uuid = ?", (input_id,))
                 found.append({**dict(zip(names, values, strict=True)), "tags": dict(tags.fetchall())})
@@ -164,26 +164,3 @@ def _artifact_folder(uri: str, run_id: str, base: Path, files_from: Sequence[Pat
     if parts.scheme != "mlflow-artifacts" and named.is_dir():
         return SourceProblem(f"run {run_id}", "", f"its files lie in {named}: to have them, add --files-from {named}")
     return None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Without a write-ahead log nothing has to be locked, and no file is made beside the database.
-    has_log = path.with_name(f"{path.name}-wal").exists()
-    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{'' if has_log else '&immutable=1'}", uri=True)
-    # Damaged text is told as it is, not by an error that hides the rest.
-    database.text_factory = partial(str, encoding="utf-8", errors="replace")
-    database.execute("PRAGMA trusted_schema = OFF")
-    database.execute("PRAGMA cell_size_check = ON")
-    if sys.version_info >= (3, 11):
-        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
-    return database
-
-
-def _check(database: sqlite3.Connection, path: Path) -> None:
-    kinds = dict(database.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')").fetchall())
-    if views := sorted(name for name in (*_COLUMNS, "datasets", "inputs", "input_tags") if kinds.get(name) == "view"):
-        raise SourceRefused(f"{path}: {views[0]!r} is a view, a query of somebody's, and no table of MLflow")
-    for table, columns in _COLUMNS.items():
-        there = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
-        if not columns <= there:
-            raise ValueError(f"it has no table {table!r} with {', '.join(sorted(columns))}")

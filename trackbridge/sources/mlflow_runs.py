@@ -111,7 +111,7 @@ def facts_of(run: StoredRun, *, group: str | None) -> Iterator[Fact]:
         if is_theirs or (name in user_tags and len(value) > _MAX_TAG):
             yield Unmapped(t, f"tags/{name}", value)
     if datasets := run.datasets():
-        yield Unmapped(t, "datasets", list(datasets))
+        yield EnvironmentCaptured(seq=0, t=t, environment={"data": _data(datasets)})
     yield from points_of(map(partial(_system_in_seconds, run.start_ms), run.points()))
     yield from _files_of(run)
     if status := _STATUS.get(run.status):
@@ -161,6 +161,11 @@ def _environment(tags: Mapping[str, str]) -> dict[str, Any]:
     known = {name: value for name, value in git.items() if value}
     command = {"argv": [tags["mlflow.source.name"]]} if tags.get("mlflow.source.name") else {}
     return {name: part for name, part in (("git", known), ("command", command)) if part}
+
+
+def _data(datasets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Data sets by name, each with what MLflow tells of it; its digest is what a comparison looks at."""
+    return {str(one.get("name", one.get("id"))): {**one, "fingerprint": one.get("digest")} for one in datasets}
 
 
 def _files_of(run: StoredRun) -> Iterator[Fact]:

@@ -17,6 +17,7 @@ BUILT_IN = {
     "neptune_export": "trackbridge.sources.neptune_export:NeptuneExportSource",
     "comet": "trackbridge.sources.comet:CometSource",
     "mlflow": "trackbridge.sources.mlflow:MlflowSource",
+    "trackio": "trackbridge.sources.trackio:TrackioSource",
     "tensorboard": "trackbridge.sources.tensorboard:TensorboardSource",
     "trainer_state": "trackbridge.sources.trainer_state:TrainerStateSource",
     "table": "trackbridge.sources.tabular:TabularSource",

@@ -112,7 +112,8 @@ def _text(field: Field, value: Any) -> str:
     if field.key == "took":
         return duration_text(value)
     if field.key == "started":
-        return age_text(max(0.0, time.time() - value))
+        # Of an imported run it may be unknown, which is 0.
+        return age_text(max(0.0, time.time() - value)) if value else "-"
     if field.key in ("steps", "problems"):
         return f"{value:.0f}"
     if field.key == "tag":
