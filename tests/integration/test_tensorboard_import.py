@@ -12,10 +12,11 @@ from round_trip_kit import assert_same_times, curves, make_run, media, there_and
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 import trackbridge as tb
 from trackbridge.errors import NotFoundError
-from trackbridge.sources.base import Asked, Points, SourceMedia, SourceProblem, SourceRun
+from trackbridge.sources.base import Asked, Points, SourceArtifact, SourceMedia, SourceProblem, SourceRun
 from trackbridge.sources.importing import import_runs
 from trackbridge.sources.tensorboard import TensorboardSource
 from trackbridge.sources.tensorboard_records import read_records
@@ -148,6 +149,41 @@ def test_a_link_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
 
     assert isinstance(problem, SourceProblem)
     assert "leads out of the folder" in str(problem)
+
+
+def test_what_has_no_word_here_becomes_a_text_or_a_file(tmp_path: Path) -> None:
+    with SummaryWriter(str(tmp_path / "run")) as writer:
+        writer.add_graph(torch.nn.Linear(2, 1), torch.zeros(1, 2))
+        writer.add_custom_scalars({"losses": {"both": ["Multiline", ["train/loss", "eval/loss"]]}})
+        writer.add_mesh("shape", torch.zeros(1, 3, 3))
+        for summary in hparams({"lr": 0.1}, {"eval/mcc": 0.5}):
+            writer.file_writer.add_summary(summary)
+
+    read = facts(tmp_path / "run")
+
+    files = {(one.name, one.type) for one in read if isinstance(one, SourceArtifact)}
+    assert {("graph/step-0", "graph"), ("_hparams_/experiment", "hparams")} <= files
+    kept = {one.name for one in read if isinstance(one, (SourceArtifact, SourceMedia))}
+    assert any(name.startswith("custom_scalars__config__") for name in kept)
+    assert "shape_VERTEX" in kept
+    assert not [one for one in read if isinstance(one, SourceProblem)]
+
+
+def test_a_logged_restart_of_nothing_is_no_session(tmp_path: Path) -> None:
+    with SummaryWriter(str(tmp_path / "run"), purge_step=0) as writer:
+        writer.add_scalar("loss", 1.0, 1)
+
+    (run,) = found(tmp_path / "run")
+
+    assert run.session == ""
+
+
+def test_what_trackbridge_delivered_is_not_taken_for_another_run(tmp_path: Path) -> None:
+    make_run(tmp_path / "trackbridge-runs", tmp_path / "work")
+    tb.sync(tmp_path / "trackbridge-runs", to=["tensorboard:offline"])
+
+    with pytest.raises(NotFoundError):
+        TensorboardSource().find(Asked(str(tmp_path)))
 
 
 def test_a_folder_without_event_files_is_none_of_its(tmp_path: Path) -> None:

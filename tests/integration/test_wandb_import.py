@@ -159,3 +159,16 @@ def test_a_config_key_that_was_removed_is_null_and_a_float_stays_one(tmp_path: P
 
     config = tb.open_store(root).run("r").config["script"]
     assert {name: repr(value) for name, value in config.items()} == {"ratio": "3.0", "gone": "None"}
+
+
+def test_times_and_numbers_beyond_all_bounds_cost_only_themselves(tmp_path: Path, root: Path) -> None:
+    run = WrittenRun("r").log(0, {"loss": 1.0, "_timestamp": 1e300}).log(1, {"loss": 0.5, "_step": 1e300})
+    run.log(2, {"loss": 10**400, "_timestamp": "soon"}).log(3, {"loss": 0.25}).write(tmp_path / "run-r.wandb")
+
+    report = import_runs(tmp_path, source="wandb", root=root)
+
+    assert [problem.reason for problem in report.runs[0].problems] == ["no 64-bit number"]
+    series = tb.open_store(root).run("r").series("loss")
+    assert series.steps.tolist() == [0, 2, 3]
+    assert series.values.tolist() == [1.0, math.inf, 0.25]
+    assert series.times_ns.tolist()[:2] == [0, 0]

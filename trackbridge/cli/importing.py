@@ -113,8 +113,12 @@ def _print(report: ImportReport) -> None:
     if unmapped := sorted({key for run in report.runs for key in run.unmapped}):
         told = f"kept as it was, in the config scope {report.source}: {', '.join(unmapped)}"
         render.print_line(console, told, style="dim")
-    for problem in (*report.problems, *(problem for run in report.runs for problem in run.problems)):
+    problems = [*report.problems, *(problem for run in report.runs for problem in run.problems)]
+    for problem in problems[:MAX_ROWS]:
         render.print_line(console, f"not read: {problem}", style="bold red")
+    if len(problems) > MAX_ROWS:
+        # The run has them all, in its environment.
+        render.print_line(console, f"and {len(problems) - MAX_ROWS} more", style="bold red")
     states = [f"{count} {state}" for state in get_args(State) if (count := report.count(state))]
     render.print_line(console, f"{report.source}: {counted(len(report.runs), 'run')} ({', '.join(states) or 'none'})")
 

@@ -10,6 +10,7 @@ that wrote it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,10 @@ from trackbridge.sources.tensorboard_records import Damage, first_bytes, read_re
 from trackbridge.sources.tensorboard_values import TheirValues
 
 _MARK = "tfevents"
+_JOURNAL = re.compile(r"journal-.+\.jsonl")
+# Behind the time and the step, which come first, the number of what the record holds.
+_FIRST_FIELD = re.compile(rb"(?:\x09.{8})?(?:\x10[\x80-\xff]*[\x00-\x7f])?(.)", re.DOTALL)
+_NO_VALUES = (bytes([3 << 3 | 2]), bytes([7 << 3 | 2]), bytes([10 << 3 | 2]))
 # A record that marks a start holds a time, a step and two bytes more.
 _MARK_BYTES = 32
 
@@ -74,6 +79,9 @@ def _folders(place: Path) -> Iterator[tuple[Path, list[str]]]:
     """The folders with event files and their names, in the order in which TensorBoard reads them."""
     for folder, folders, names in os.walk(place):
         folders.sort()
+        if any(map(_JOURNAL.fullmatch, names)):
+            # A run of trackbridge itself: event files in it are what it delivered.
+            folders.clear()
         if events := sorted(name for name in names if _MARK in name):
             yield Path(folder), events
 
@@ -111,9 +119,15 @@ def _stretches(files: Sequence[SourceFile]) -> list[_Stretch]:
                 step = _restart_step(record.content)
                 if step is not None and has_values:
                     restarts.append((_Place(number, record.at), step - 1))
-                has_values |= len(record.content) == _MARK_BYTES
+                has_values |= _has_values(record.content)
     ends = [place for place, _ in restarts[1:]]
     return [_Stretch(begin, end, step) for (begin, step), end in zip(restarts, [*ends, None], strict=True)]
+
+
+def _has_values(start: bytes) -> bool:
+    """Whether a record holds more than the version of its format and marks of starts, by its first bytes."""
+    match = _FIRST_FIELD.match(start)
+    return match is not None and match[1] not in _NO_VALUES
 
 
 def _restart_step(content: bytes) -> int | None:

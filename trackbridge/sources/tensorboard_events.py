@@ -178,7 +178,8 @@ def _elements(number: int, wire: Wire) -> Iterator[Element]:
     elif number in _PACKED:
         content = as_bytes(wire)
         size = struct.calcsize(_PACKED[number])
-        yield from struct.unpack(f"<{len(content) // size}{_PACKED[number]}", content)
+        n_numbers = len(content) // size
+        yield from struct.unpack(f"<{n_numbers}{_PACKED[number]}", content[: n_numbers * size])
     elif number in _VARINTS:
         yield from (as_int(wire),) if isinstance(wire, int) else varints(wire)
 

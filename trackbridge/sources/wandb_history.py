@@ -101,11 +101,12 @@ def as_float(value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _nanoseconds(seconds: float) -> int:
-    return round(seconds * 1e9) if math.isfinite(seconds) else UNKNOWN_NS
+    nanoseconds = seconds * 1e9
+    return round(nanoseconds) if math.isfinite(nanoseconds) else UNKNOWN_NS
 
 
 def _take_others(row: Row, others: list[Item]) -> None:
