@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from trackbridge.comparison.fields import Field, Fields
+from trackbridge.comparison.groups import ReplicateGroup
 from trackbridge.comparison.keys import key_role
-from trackbridge.comparison.scores import aggregate
+from trackbridge.comparison.run_scores import At
+from trackbridge.comparison.scores import GroupScore, compare_metric
 from trackbridge.errors import TrackbridgeError
-from trackbridge.report.tables import Cell, status_cell
-from trackbridge.report.text import age_text, duration_text, mean_text, number_text, value_text
+from trackbridge.report.tables import Cell, group_text, status_cell
+from trackbridge.report.text import age_text, duration_text, number_text, value_text
 from trackbridge.store.records import RunRecord
 from trackbridge.web.asked import TableAsked
 from trackbridge.web.catalogue import Listing
@@ -55,13 +57,18 @@ def cell_of(field: Field, run: RunRecord) -> Cell:
     return Cell("-", tone="muted") if value is None else Cell(_text(field, value))
 
 
-def group_cell(field: Field, runs: Sequence[RunRecord]) -> Cell:
+def group_score(field: Field, group: ReplicateGroup) -> GroupScore:
+    """The mean of a score over the runs of a group that count: runs that learned nothing are no part of a mean."""
+    at: At = "last" if field.kind == "last" else "best"
+    return compare_metric(metric_of(field.key), [group], at=at, align="step", baseline_of={}).groups[0]
+
+
+def group_cell(field: Field, group: ReplicateGroup) -> Cell:
     """What the runs of a group have in a column: mean and standard deviation of scores, else what they share."""
-    values = [value for run in runs if (value := field.read(run)) is not None]
     if field.kind in ("best", "last"):
-        scores = aggregate(values)
-        missing = f" ({scores.n} of {len(runs)})" if scores.n < len(runs) else ""
-        return Cell(mean_text(scores.mean, scores.sd) + missing)
+        return Cell(group_text(group_score(field, group)))
+    runs = group.runs
+    values = [value for run in runs if (value := field.read(run)) is not None]
     if field.key == "status":
         counts = Counter(run.status for run in runs)
         return Cell(", ".join(f"{n} {status}" for status, n in counts.most_common()))
@@ -71,6 +78,11 @@ def group_cell(field: Field, runs: Sequence[RunRecord]) -> Cell:
     if len(texts) > 3:
         return Cell(f"{len(texts)} values", tone="muted")
     return Cell(", ".join(texts)) if texts else Cell("-", tone="muted")
+
+
+def metric_of(key: str) -> str:
+    """The metric that a column of scores is about; "" for any other column."""
+    return key[5:-1] if key.startswith(("best(", "last(")) else ""
 
 
 def is_numeric(field: Field) -> bool:

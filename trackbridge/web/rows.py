@@ -21,7 +21,7 @@ from trackbridge.report.text import counted
 from trackbridge.store.records import RunRecord
 from trackbridge.web.asked import TableAsked
 from trackbridge.web.catalogue import Catalogue, Listing, likeliest_metrics
-from trackbridge.web.columns import all_columns, cell_of, group_cell, is_numeric, shown_columns
+from trackbridge.web.columns import all_columns, cell_of, group_cell, group_score, is_numeric, metric_of, shown_columns
 from trackbridge.web.styles import Styles
 
 DEFAULT_PICKED = 10
@@ -119,6 +119,8 @@ def _group_sorting(sort: str, listing: Listing) -> Any:
     field, sign = listing.fields.named(sort.lstrip("-")), -1 if sort.startswith("-") else 1
 
     def order(group: ReplicateGroup) -> tuple[int, float, Any]:
+        if field.kind in ("best", "last"):
+            return _order(group_score(field, group).scores.mean, sign)
         values = [field.read(run) for run in group.runs]
         numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
         mean = aggregate(numbers).mean if numbers else None
@@ -153,7 +155,7 @@ def _head(columns: Sequence[Field], asked: TableAsked, *, is_any_picked: bool) -
 def _heading(key: str, title: str, asked: TableAsked, *, is_right: bool) -> str:
     direction = {key: "ascending", f"-{key}": "descending"}.get(asked.sort, "")
     arrow = {"ascending": " ↑", "descending": " ↓", "": ""}[direction]
-    metric = key[5:-1] if key.startswith(("best(", "last(")) else ""
+    metric = metric_of(key)
     # The first click on a score brings the best run to the top.
     first = f"-{key}" if metric and not lower_is_better(metric) else key
     second = key if first.startswith("-") else f"-{key}"
@@ -206,7 +208,7 @@ def _group_row(group: ReplicateGroup, page: Page, index: int) -> str:
             "th", element("div", line_key(style) if style is not None else "", fold, count), scope="row", class_="name"
         )
     )
-    cells += [_cell(group_cell(field, group.runs), field) for field in page.columns]
+    cells += [_cell(group_cell(field, group), field) for field in page.columns]
     return element("tr", *cells, class_="group", aria_rowindex=str(index + 2), data_row=group.key)
 
 
