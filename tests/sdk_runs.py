@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from comet_kit import run_script
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,6 +74,37 @@ run.wait(disk_only=True)
 raise ValueError("on purpose")
 """
 
+COMET_STEPS = [1, 2, 3, 4, 3, *range(5, 60)]
+COMET_CONFIG = {
+    "lr": 2e-5,
+    "optimizer": {"name": "AdamW ü", "betas": [0.9, 0.999]},
+    "warm": True,
+    "empty": None,
+    "n": 3,
+    "s": "3",
+}
+COMET = f"""
+print("Es wird trainiert")
+experiment.log_parameters({COMET_CONFIG!r})
+experiment.log_other("group", "study/ü")
+experiment.log_other("best", 0.5)
+for position, step in enumerate({COMET_STEPS!r}):
+    experiment.log_metric("train/loss", 0.5 / (position + 1), step=step, epoch=step / 10)
+for step, value in enumerate([math.nan, math.inf, -math.inf, 1.0]):
+    experiment.log_metric("eval/mcc", value, step=step)
+experiment.log_metric({HOSTILE_NAME!r}, 1.0, step=7)
+experiment.log_metrics({{"losses": {{"ctc": 1, "überlänge/損失": 2}}}}, step=8)
+with experiment.validate():
+    experiment.log_metric("accuracy", 0.5, step=8)
+from PIL import Image
+experiment.log_image(Image.new("RGB", (4, 4)), name="sample", step=3)
+experiment.log_histogram_3d([1.0, 2.0, 2.0, -3.0], name="weights", step=3)
+experiment.log_text("Es war einmal", step=3)
+experiment.log_table("confusion.csv", tabular_data=[["a | b", 1], ["zwei\\nZeilen", 2]], headers=["wer", "was"])
+experiment.log_asset_data("\\x00\\x01", name="sub/notes.bin")
+raise ZeroDivisionError("on purpose")
+"""
+
 MLFLOW_STARTED_MS = 1_700_000_000_000
 MLFLOW_STEPS = [1, 2, 3, 4, 3, *range(5, 200)]
 NEPTUNE_STEPS = [1, 2, 3, 4, 3, *range(5, 60)]
@@ -111,6 +143,13 @@ def log_to_tensorboard(folder: Path) -> Path:
         for step, value in enumerate([math.nan, math.inf, -math.inf, 1.0]):
             writer.add_scalar("eval/mcc", value, step)
         writer.add_scalar(HOSTILE_NAME, 1.0, 7)
+    return folder
+
+
+def log_to_comet(folder: Path) -> Path:
+    """A folder with the archive of a run that ended with an error."""
+    folder.mkdir()
+    assert run_script(folder, COMET) == 1
     return folder
 
 

@@ -10,40 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from comet_kit import KEY, rewritten, run_script
+from comet_kit import KEY, rewritten
+from sdk_runs import COMET_CONFIG, COMET_STEPS, log_to_comet
 
 from trackbridge.testing.source_contract import Expected, SourceContract
-
-STEPS = [1, 2, 3, 4, 3, *range(5, 60)]
-CONFIG = {
-    "lr": 2e-5,
-    "optimizer": {"name": "AdamW ü", "betas": [0.9, 0.999]},
-    "warm": True,
-    "empty": None,
-    "n": 3,
-    "s": "3",
-}
-BODY = f"""
-print("Es wird trainiert")
-experiment.log_parameters({CONFIG!r})
-experiment.log_other("group", "study/ü")
-experiment.log_other("best", 0.5)
-for position, step in enumerate({STEPS!r}):
-    experiment.log_metric("train/loss", 0.5 / (position + 1), step=step, epoch=step / 10)
-for step, value in enumerate([math.nan, math.inf, -math.inf, 1.0]):
-    experiment.log_metric("eval/mcc", value, step=step)
-experiment.log_metric("../../<b>escape</b>", 1.0, step=7)
-experiment.log_metrics({{"losses": {{"ctc": 1, "überlänge/損失": 2}}}}, step=8)
-with experiment.validate():
-    experiment.log_metric("accuracy", 0.5, step=8)
-from PIL import Image
-experiment.log_image(Image.new("RGB", (4, 4)), name="sample", step=3)
-experiment.log_histogram_3d([1.0, 2.0, 2.0, -3.0], name="weights", step=3)
-experiment.log_text("Es war einmal", step=3)
-experiment.log_table("confusion.csv", tabular_data=[["a | b", 1], ["zwei\\nZeilen", 2]], headers=["wer", "was"])
-experiment.log_asset_data("\\x00\\x01", name="sub/notes.bin")
-raise ZeroDivisionError("on purpose")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +23,8 @@ def times_ns() -> list[int]:
 
 @pytest.fixture(scope="module")
 def made_place(tmp_path_factory: pytest.TempPathFactory, times_ns: list[int]) -> Path:
-    place = tmp_path_factory.mktemp("made") / ".cometml-runs"
-    place.mkdir()
     times_ns.append(time.time_ns())
-    assert run_script(place, BODY) == 1
+    place = log_to_comet(tmp_path_factory.mktemp("made") / ".cometml-runs")
     times_ns.append(time.time_ns())
     return place
 
@@ -73,7 +41,7 @@ class TestCometSource(SourceContract):
     @pytest.fixture
     def expected(self, times_ns: list[int]) -> Expected:
         first, last = times_ns
-        by_step = {step: position for position, step in enumerate(STEPS)}
+        by_step = {step: position for position, step in enumerate(COMET_STEPS)}
         return Expected(
             name="base line ü",
             curves={
@@ -83,7 +51,7 @@ class TestCometSource(SourceContract):
                 "losses/überlänge/損失": [(8, 2.0)],
                 "validate_accuracy": [(8, 0.5)],
             },
-            config=CONFIG,
+            config=COMET_CONFIG,
             status="failed",
             group="study/ü",
             tags=frozenset({"a, b", "ü"}),

@@ -8,38 +8,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
+from sdk_runs import MLFLOW_STARTED_MS, MLFLOW_STEPS, log_to_mlflow, log_to_mlflow_files
 
 from trackbridge.testing.source_contract import Expected, SourceContract
 
 # MLflow's own database code warns about itself; outside of tests Python keeps such warnings to itself.
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-STEPS = [1, 2, 3, 4, 3, *range(5, 200)]
-STARTED_MS = 1_700_000_000_000
-
-
-def log_run(client: MlflowClient) -> None:
-    """A run that holds what MLflow can."""
-    experiment = client.create_experiment("cola ü", artifact_location=None)
-    tags = {"mlflow.note.content": "Zwei\nZeilen", "model": "bert ü"}
-    run_id = client.create_run(experiment, start_time=STARTED_MS, tags=tags, run_name="base line ü").info.run_id
-    client.log_param(run_id, "lr", "2e-05")
-    client.log_param(run_id, "optimizer/name", "AdamW: 'ü' # x\ny")
-    points = [Metric("train/loss", 0.5 / (at + 1), STARTED_MS + at, step) for at, step in enumerate(STEPS)]
-    values = enumerate([math.nan, math.inf, -math.inf, 1.0])
-    points += [Metric("eval/mcc", value, STARTED_MS + step, step) for step, value in values]
-    points += [Metric("system/cpu_utilization_percentage", 50.0, STARTED_MS + 9000 * at, at) for at in range(2)]
-    client.log_batch(run_id, metrics=[*points, Metric("eval_überlänge - x", 1.0, STARTED_MS, 0)])
-    client.log_image(run_id, np.zeros((4, 4, 3), dtype=np.uint8), key="eval/sample", step=3)
-    client.log_table(run_id, {"wer": ["a", None], "was": [1, 0.5]}, "tables/confusion.json")
-    client.log_text(run_id, "Es war einmal", "notes/story.txt")
-    dataset = Dataset("cola", "1234", "local", "train.tsv", "{}", "{}")
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-    client.set_terminated(run_id, "FAILED", STARTED_MS + 60_000)
 
 
 class MlflowContract(SourceContract):
@@ -51,7 +27,7 @@ class MlflowContract(SourceContract):
 
     @pytest.fixture
     def expected(self) -> Expected:
-        curve = {step: 0.5 / (at + 1) for at, step in enumerate(STEPS)}
+        curve = {step: 0.5 / (at + 1) for at, step in enumerate(MLFLOW_STEPS)}
         return Expected(
             name="base line ü",
             curves={
@@ -65,7 +41,7 @@ class MlflowContract(SourceContract):
             notes="Zwei\nZeilen",
             media=frozenset({("eval/sample", "image", 3), ("tables/confusion.json", "table", 0)}),
             files={"notes/story.txt": b"Es war einmal"},
-            times_ns=(STARTED_MS * 1_000_000, (STARTED_MS + 60_000) * 1_000_000),
+            times_ns=(MLFLOW_STARTED_MS * 1_000_000, (MLFLOW_STARTED_MS + 60_000) * 1_000_000),
             has_system=True,
         )
 
@@ -77,18 +53,13 @@ def made_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         # Files go to ./mlruns beside the database, as for who runs a script there.
         patch.chdir(place)
-        log_run(MlflowClient(f"sqlite:///{place}/mlflow.db"))
+        log_to_mlflow(MlflowClient(f"sqlite:///{place}/mlflow.db"))
     return place
 
 
 @pytest.fixture(scope="module")
 def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("made") / "store"
-    place.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-        log_run(MlflowClient((place / "mlruns").as_uri()))
-    return place
+    return log_to_mlflow_files(tmp_path_factory.mktemp("made") / "store")
 
 
 class TestDatabase(MlflowContract):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from round_trip_kit import PNG, assert_same_times, curves, make_run, media, ther
 
 import trackbridge as tb
 from trackbridge.errors import NotFoundError
+from trackbridge.events.models import RunFinished
 from trackbridge.sources.base import (
     Asked,
     Points,
@@ -23,6 +25,8 @@ from trackbridge.sources.base import (
 )
 from trackbridge.sources.importing import import_runs
 from trackbridge.sources.neptune import NeptuneSource
+from trackbridge.testing.crossing import cross
+from trackbridge.testing.journals import ToldJournal
 
 AT_S = 1_700_000_000.5
 
@@ -199,3 +203,16 @@ def test_what_trackbridge_wrote_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [session.from_step for session in returned.sessions] == [None, 3]
     assert returned.n_superseded == record.n_superseded
     assert media(returned) == media(record)
+
+
+def test_of_several_points_at_a_step_the_one_that_was_logged_last_counts(tmp_path: Path) -> None:
+    told = ToldJournal().start("twice")
+    for step, value in ((0, 1.0), (0, 2.0), (1, 3.0), (1, 4.0), (2, 5.0), (2, math.nan), (3, math.inf), (3, 6.0)):
+        told.log(step, {"loss": value})
+    told.tell(RunFinished, status="finished", exit_code=0).write(tmp_path / "runs")
+    record = tb.open_store(tmp_path / "runs").run("twice")
+
+    returned, _ = there_and_back(record, tmp_path / "runs", tracker="neptune", back=tmp_path / "back")
+
+    assert list(map(repr, returned.series("loss").values.tolist())) == ["2.0", "4.0", "nan", "6.0"]
+    assert cross(record, returned)["points"].fate == "kept"

@@ -60,6 +60,17 @@ def test_a_run_without_times_is_delivered_and_comes_back_without_them(
     assert run.series("loss").times_ns.tolist() == [0]
 
 
+def test_a_run_that_was_renamed_is_told_by_its_last_name(tmp_path: Path, root: Path) -> None:
+    run = WrittenRun("r", display_name="draft").log(0, {"loss": 1.0})
+    run.add().run.MergeFrom(run.records[0].run)
+    run.records[-1].run.display_name = "final"
+
+    report = import_runs(run.write(tmp_path / "run-r.wandb"), root=root)
+
+    assert [done.name for done in report.runs] == ["final"]
+    assert [record.name for record in tb.open_store(root).runs()] == ["final"]
+
+
 def test_a_resumed_run_that_counts_from_0_again_goes_on_after_its_last_row(tmp_path: Path, root: Path) -> None:
     WrittenRun("r").log(0, {"loss": 1.0}).log(1, {"loss": 0.5}).write(tmp_path / "wandb" / "run-1" / "run-r.wandb")
     second = WrittenRun("r", started_s=STARTED_S + 100).log(0, {"loss": 0.25}).finish()

@@ -30,6 +30,7 @@ from trackbridge.adapters.shaping import (
     translated,
 )
 from trackbridge.events.models import (
+    ArtifactLogged,
     ConfigLogged,
     EnvironmentCaptured,
     EventsDropped,
@@ -124,6 +125,7 @@ class Translator:
                 self._renamed.add(name)
                 reason = f"MLflow does not take such a name; delivered as {fitted!r}"
                 yield Rejection(row, "metrics_logged", f"the name {name!r}", reason)
+                yield _name_behind(row, fitted, name)
             if self._is_double(fitted, event.step, value, at_ms):
                 reason = "MLflow keeps one of several points that are equal in step, millisecond and value"
                 yield Rejection(row, "metrics_logged", name, reason)
@@ -189,7 +191,10 @@ class Translator:
 
     def _media_files(self, row: int, event: MediaLogged, source: Path) -> Iterator[Entry]:
         source.stat()
-        stem = f"media/{fitting_name(event.name)}/step-{event.step}-row-{row}"
+        fitted = fitting_name(event.name)
+        stem = f"media/{fitted}/step-{event.step}-row-{row}"
+        if fitted != event.name:
+            yield _name_behind(row, fitted, event.name)
         if event.media == "image" and source.suffix == ".png":
             yield from self._pictures(row, event, source)
         elif event.media == "table":
@@ -236,14 +241,23 @@ def fitting_text(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - len(_CUT)] + _CUT
 
 
+def _name_behind(row: int, fitted: str, name: str) -> Tag:
+    """The name as it was, by the digest at the end of the one that it got, for whoever imports the run."""
+    return Tag(row, f"{OURS}.name.{fitted.rpartition('-')[2]}", fitting_text(name, MAX_TAG))
+
+
 def _params(row: int, nested: Mapping[str, Any]) -> Iterator[Param]:
     for path, value in leaves(nested):
         yield Param(row, fitting_name(path), fitting_text(str(value), MAX_PARAM))
 
 
-def _files(row: int, files: Files) -> Iterator[File]:
+def _files(row: int, files: Files) -> Iterator[File | Tag]:
+    folder = f"{files.what}s/{fitting_name(files.name)}"
+    if isinstance(files.event, ArtifactLogged):
+        told = {"folder": folder, "name": files.name, "type": files.event.type}
+        yield Tag(row, f"{OURS}.artifact.{row}", fitting_text(json.dumps(told, ensure_ascii=False), MAX_TAG))
     for inside, source in files.inside().items():
-        yield File(row, kind_of(files.event), f"{files.what}s/{fitting_name(files.name)}/{inside}", source)
+        yield File(row, kind_of(files.event), f"{folder}/{inside}", source)
 
 
 def _as_list(tags: list[str]) -> str:

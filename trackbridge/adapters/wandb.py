@@ -42,7 +42,8 @@ class WandbAdapter:
             "system_metrics": "a section `system` of its own, drawn over the column system/seconds",
             "nested_config": "a NaN in config or summary is the text NaN",
             "images": "an SVG is an HTML panel, its caption a column beside it",
-            "histograms": "captions and the count of values that are not finite are columns beside; 512 bins at most",
+            "histograms": "captions and the count of values that are not finite are columns beside; of more than 512"
+            " bins, neighbours are put together",
             "tags": "a tag keeps its first 64 characters",
             "tables": "a cell that is a list or an object is JSON text, one that is not finite is a text such as NaN",
             "texts": "a text is a preformatted HTML panel, its caption a column beside it",

@@ -42,6 +42,7 @@ from trackbridge.settings import vendor_variable
 ROWS = "trackbridge/rows"
 _TAKEN_NAMES = {"_step", "_timestamp", "_runtime", "_wandb", STEP, EPOCH, SYSTEM_STEP, ""}
 MAX_ARTIFACT_NAME = 128
+MAX_BINS = 512
 _UPLOAD_TIMEOUT_S = 3600
 
 
@@ -197,7 +198,7 @@ class RowWriter:
                 yield Rejection(number, kind, tag, f"W&B takes tags of {MAX_TAG} characters; it has the beginning")
 
     def _write_resumed(self, number: int, event: RunResumed) -> None:
-        ended = dict.fromkeys(("status", "exit_code", "error", "traceback"))
+        ended = dict.fromkeys(("status", "exit_code", "error", "traceback", "ended_at_ns"))
         # As a text: the SDK takes integers of so many digits through a float.
         resumed = {"resumed_from_step": event.from_step, "resumed_at_ns": str(event.t)}
         self._update_summary(number, named({**ended, **resumed}))
@@ -210,7 +211,9 @@ class RowWriter:
 
     def _write_artifact(self, number: int, event: ArtifactLogged) -> Iterator[Rejection]:
         path = self._header.folder / event.path
-        yield from self._upload(number, event, Upload(event.name, event.type, path, {"sha256": event.sha256}))
+        yield from self._upload(
+            number, event, Upload(event.name, event.type, path, {"sha256": event.sha256, "name": event.name})
+        )
 
     def _write_checkpoint(self, number: int, event: CheckpointSaved, upload: str | None) -> Iterator[Rejection]:
         if upload is None:
@@ -299,7 +302,17 @@ def _histogram(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:
 
     kept = json.loads(path.read_bytes())
     beside = {"n_nonfinite": kept["n_nonfinite"]} if kept.get("n_nonfinite") else {}
-    return wandb.Histogram(np_histogram=(kept["counts"], kept["edges"])), {**_caption(event), **beside}
+    histogram = _with_fewer_bins(kept["counts"], kept["edges"])
+    return wandb.Histogram(np_histogram=histogram), {**_caption(event), **beside}
+
+
+def _with_fewer_bins(counts: Sequence[int], edges: Sequence[float]) -> tuple[Sequence[int], Sequence[float]]:
+    """Neighbouring bins put together, as many as it takes."""
+    if len(counts) <= MAX_BINS:
+        return counts, edges
+    together = math.ceil(len(counts) / MAX_BINS)
+    sums = [sum(counts[first : first + together]) for first in range(0, len(counts), together)]
+    return sums, [*edges[:-1:together], edges[-1]]
 
 
 def _text(path: Path, event: MediaLogged) -> tuple[Any, dict[str, Any]]:

@@ -171,8 +171,13 @@ def write_ending(run: Any, ending: Ending) -> None:
     if ending.console and run.summary.get(_CONSOLE_OF) != ending.ended_ns:
         run.write_logs(ending.console)
         run.summary.update({_CONSOLE_OF: ending.ended_ns})
-    told = {"status": ending.status, "exit_code": ending.exit_code}
-    run.summary.update(named({**told, "error": ending.error} if ending.error else told))
+    told: dict[str, Any] = {"status": ending.status, "exit_code": ending.exit_code}
+    if ending.error:
+        told["error"] = ending.error
+    if ending.ended_ns:
+        # As a text: the SDK takes integers of so many digits through a float.
+        told["ended_at_ns"] = str(ending.ended_ns)
+    run.summary.update(named(told))
 
 
 def exit_code_of(ending: Ending) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -39,6 +42,7 @@ from trackbridge.sources.mlflow_runs import NOTES, StoredRun, image_of, millisec
 
 RUN_ID = "trackbridge.run_id"
 _RESUMED = "trackbridge.resumed."
+_ARTIFACT = "trackbridge.artifact."
 _EPOCH = "epoch"
 _DOCUMENTS = ("config", "environment", "summary", "checkpoints")
 _MEDIA = re.compile(r"media/(.+)/step-(-?\d{1,18})-row-(\d{1,18})\.(caption\.txt|plotly\.json|\w+)")
@@ -85,9 +89,9 @@ def our_facts(run: StoredRun, session: OurSession) -> Iterator[Fact]:
         yield from _described(run, documents)
     yield from run.problems
     yield from _points(run, session, has_summary=bool(documents["summary"]))
-    yield from _media(files, session)
+    yield from _media(files, session, run.tags)
     if session.next_row == OurSession().next_row:
-        yield from _other_files(files)
+        yield from _other_files(files, run.tags)
         yield from _ending(run, files)
 
 
@@ -110,6 +114,7 @@ def _described(run: StoredRun, documents: Mapping[str, dict[str, Any]]) -> Itera
         yield SummaryLogged(seq=0, t=t, values=documents["summary"])
     for name, facts in documents["checkpoints"].items():
         yield from _checkpoint(t, int(name.removeprefix("step-")), facts)
+    yield Unmapped(t, "run_id", run.tags[RUN_ID])
     for name, value in run.tags.items():
         if name.startswith("trackbridge.events_dropped."):
             yield Unmapped(t, name.removeprefix("trackbridge."), value)
@@ -140,15 +145,35 @@ def _points(run: StoredRun, session: OurSession, *, has_summary: bool) -> Iterat
             metrics.pop(_EPOCH, None)
         if metrics:
             is_epoch = _EPOCH in metrics
+            metrics = {_name_behind(run.tags, name): value for name, value in metrics.items()}
             yield fact._replace(metrics=metrics, epoch=None if is_epoch else epochs.at(fact.step, fact.t))
 
 
-def _media(files: Mapping[str, SourceFile], session: OurSession) -> Iterator[Fact]:
+def _name_behind(tags: Mapping[str, str], name: str) -> str:
+    """The name as it was logged, where MLflow did not take it."""
+    return tags.get(f"trackbridge.name.{name.rpartition('-')[2]}", name)
+
+
+def _picture_id(tags: Mapping[str, str], row: int) -> str:
+    """The end of the name of the picture that was logged in a row."""
+    digest = hashlib.blake2b(f"{tags.get(RUN_ID)}/{row}".encode(), digest_size=16).digest()
+    return f"{uuid.UUID(bytes=digest)}.png"
+
+
+def _picture_captions(files: Mapping[str, SourceFile], tags: Mapping[str, str]) -> dict[str, str]:
+    """Captions by the ends of the names of their pictures."""
+    told = [(match, file) for name, file in files.items() if (match := _MEDIA.fullmatch(name))]
+    return {_picture_id(tags, int(match[3])): _text(file) for match, file in told if match[4] == "caption.txt"}
+
+
+def _media(files: Mapping[str, SourceFile], session: OurSession, tags: Mapping[str, str]) -> Iterator[Fact]:
+    captions = _picture_captions(files, tags)
     for name, file in files.items():
         if image := image_of(file):
             # Pictures have a time where other media have the number of their row.
             if session.has(image.t):
-                yield image
+                caption = captions.get(name.rpartition("+")[2])
+                yield replace(image, name=_name_behind(tags, image.name), caption=caption)
         elif (match := _MEDIA.fullmatch(name)) and not name.endswith(".caption.txt"):
             metric, step, row, suffix = match.groups()
             if session.row <= int(row) < session.next_row:
@@ -158,17 +183,27 @@ def _media(files: Mapping[str, SourceFile], session: OurSession) -> Iterator[Fac
                 content = files.get(f"trackbridge/{stem}.json", file) if suffix == "csv" else file
                 kind = _WORDS.get(suffix, "image")
                 kept_suffix = "json" if kind in ("table", "histogram", "plotly") else suffix
-                yield SourceMedia(UNKNOWN_NS, metric, int(step), kind, kept_suffix, content, caption or None)
+                known = _name_behind(tags, metric)
+                yield SourceMedia(UNKNOWN_NS, known, int(step), kind, kept_suffix, content, caption or None)
 
 
-def _other_files(files: Mapping[str, SourceFile]) -> Iterator[Fact]:
+def _artifacts_told(tags: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Name and type of each artifact by the folder that it got."""
+    told = [json.loads(value) for name, value in tags.items() if name.startswith(_ARTIFACT)]
+    return {str(one["folder"]): one for one in told}
+
+
+def _other_files(files: Mapping[str, SourceFile], tags: Mapping[str, str]) -> Iterator[Fact]:
     in_folder = Counter(name.rpartition("/")[0] for name in files)
+    told = _artifacts_told(tags)
     for name, file in files.items():
         what, _, inner = name.partition("/")
         folder = inner.rpartition("/")[0]
         if what == "artifacts":
+            artifact = told.get(f"artifacts/{folder}", {"name": folder, "type": "artifact"})
             is_alone = in_folder[f"artifacts/{folder}"] == 1
-            yield SourceArtifact(UNKNOWN_NS, folder if is_alone else inner, "artifact", file)
+            known = artifact["name"] if is_alone else inner
+            yield SourceArtifact(UNKNOWN_NS, known, artifact["type"], file)
         elif what == "checkpoints":
             yield SourceArtifact(UNKNOWN_NS, inner, "checkpoint", file)
         elif what == "trackbridge" and not inner.endswith((".json", ".txt")):

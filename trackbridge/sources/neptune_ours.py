@@ -134,9 +134,32 @@ def _checkpoint(t: int, step: int, facts: Mapping[str, Any]) -> Iterator[Fact]:
         yield CheckpointDeleted(seq=0, t=t, step=step, path=path)
 
 
+def _in_order(run: NeptuneRun) -> Iterator[SeriesPoint | SourceProblem]:
+    """The points of all series; those of a metric that has several series come last, in the order of time.
+
+    Of several points at one step the last one counts.
+    """
+    several = {_metric(one.path) for one in run.series() if isinstance(one, SeriesPoint) and _is_further(one.path)}
+    held = []
+    for point in run.series():
+        if isinstance(point, SeriesPoint) and _metric(point.path) in several:
+            held.append(point)
+        else:
+            yield point
+    yield from sorted(held, key=lambda point: point.t)
+
+
+def _is_further(path: str) -> bool:
+    return path.startswith("not_finite/") or _FURTHER.search(path) is not None
+
+
+def _metric(path: str) -> str:
+    return _FURTHER.sub("", path).partition("/")[2]
+
+
 def _points(run: NeptuneRun, session: OurSession) -> Iterator[Fact]:
     epochs = _epochs(run, session)
-    for point in run.series():
+    for point in _in_order(run):
         if isinstance(point, SourceProblem):
             if not session.t:
                 yield point

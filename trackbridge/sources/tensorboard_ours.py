@@ -107,6 +107,7 @@ def _described(t: int, told: dict[str, str]) -> Iterator[Fact]:
     started_ns = run.get("started_ns", t)
     labels = {name: run[name] for name in ("project", "name", "group", "tags", "notes") if run.get(name) is not None}
     yield msgspec.convert({"kind": "run_started", "seq": 0, "t": started_ns, **labels}, RunStarted)
+    yield Unmapped(started_ns, "run_id", run.get("run_id"))
     for scope, config in _document(told, "config").items():
         if scope == "seeds":
             yield msgspec.convert({"kind": "seeds_logged", "seq": 0, "t": started_ns, **config}, SeedsLogged)

@@ -69,9 +69,15 @@ def resumed(t: int, updates: Iterable[Item]) -> RunResumed | None:
     told = {path[-1]: value for path, value in updates if path and is_internal(path[-1])}
     if f"{MARK}/resumed_from_step" not in told:
         return None
-    from_step, at_ns = told[f"{MARK}/resumed_from_step"], str(told.get(f"{MARK}/resumed_at_ns", ""))
-    started = int(at_ns) if at_ns.isdecimal() and len(at_ns) < _MOST_DIGITS else t
-    return RunResumed(seq=0, t=started, from_step=from_step if isinstance(from_step, int) else None)
+    from_step, started = told[f"{MARK}/resumed_from_step"], _nanoseconds(told.get(f"{MARK}/resumed_at_ns"))
+    known_step = from_step if isinstance(from_step, int) else None
+    return RunResumed(seq=0, t=t if started is None else started, from_step=known_step)
+
+
+def _nanoseconds(told: Any) -> int | None:
+    """A time that the adapter wrote as text."""
+    text = str(told)
+    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else None
 
 
 def count_resumed(path: Path) -> int:
@@ -138,7 +144,14 @@ def finished(t: int, summary: Mapping[str, Any], exit_code: int) -> RunFinished 
         code = exit_code
     why = {name: summary.get(f"{MARK}/{name}") for name in ("error", "traceback")}
     texts = {name: text for name, text in why.items() if isinstance(text, str)}
-    return RunFinished(seq=0, t=t, status=status, exit_code=code if isinstance(code, int) else None, **texts)
+    ended = _nanoseconds(summary.get(f"{MARK}/ended_at_ns"))
+    return RunFinished(
+        seq=0,
+        t=t if ended is None else ended,
+        status=status,
+        exit_code=code if isinstance(code, int) else None,
+        **texts,
+    )
 
 
 def checkpoint(t: int, told: ArtifactTold) -> CheckpointSaved | None:
@@ -158,7 +171,12 @@ def checkpoint(t: int, told: ArtifactTold) -> CheckpointSaved | None:
 
 def file_of(told: ArtifactTold, name: str) -> str:
     """What an artifact's file is called: the artifact's own name where it is the only one, as it was logged."""
-    return told.name if len(told.files) == 1 else f"{told.name}/{name}"
+    try:
+        # W&B takes fewer characters in a name.
+        logged = str(parsed(told.metadata or "{}")["name"])
+    except (ValueError, TypeError, LookupError):
+        logged = told.name
+    return logged if len(told.files) == 1 else f"{logged}/{name}"
 
 
 def is_internal(key: str) -> bool:

@@ -166,7 +166,8 @@ class RunReader:
         self._rows.axes.define(told)
         self._has_defined_summary |= told.has_summary
         if not self._is_ours:
-            yield Unmapped(self._rows.now_ns, f"define_metric/{told.name}", told._asdict())
+            meant = {name: value for name, value in told._asdict().items() if value}
+            yield Unmapped(self._rows.now_ns, f"define_metric/{told.name}", meant)
 
     def _printed(self, message: bytes) -> Iterator[Fact]:
         told = records.texts(message, {3: "line"})
@@ -189,7 +190,8 @@ class RunReader:
         if self._is_ours and (saved := ours.checkpoint(self._rows.now_ns, told)):
             yield saved
         elif not self._is_ours:
-            described = {name: getattr(told, name) for name in ("type", "description", "metadata", "aliases", "tags")}
+            names = ("type", "description", "metadata", "aliases", "tags")
+            described = {name: value for name in names if (value := getattr(told, name))}
             files = [{"path": file.path, "size_bytes": file.size_bytes, "digest": file.digest} for file in told.files]
             yield Unmapped(self._rows.now_ns, f"artifact/{told.name}", {**described, "files": files})
         for file in told.files:

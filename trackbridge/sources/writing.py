@@ -94,6 +94,8 @@ class _WrittenRun:
         self._new_files: list[Path] = []
         self._n_printed = self._n_points = self._last_ns = 0
         self._has_grown = False
+        # As it is found; a run that was renamed tells its last name when it is read.
+        self._name = run.name
 
     def write(self) -> None:
         """Write all facts; the journals get their names when everything is written."""
@@ -119,7 +121,7 @@ class _WrittenRun:
         return ImportedRun(
             run_id=run_id,
             project=self._folder.parent.name,
-            name=self._run.name,
+            name=self._name,
             state="new" if is_new else "grown" if self._has_grown else "unchanged",
             n_points=self._n_points,
             n_files=len(self._new_files),
@@ -171,6 +173,7 @@ class _WrittenRun:
             case SourceProblem():
                 self._problems.append(fact)
             case RunStarted():
+                self._name = fact.name
                 self._tell_if_plain(replace(fact, project=self._folder.parent.name))
             case _:
                 self._tell_if_plain(fact)

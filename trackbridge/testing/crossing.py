@@ -25,7 +25,7 @@ from trackbridge.store.records import RunRecord
 from trackbridge.testing.written import events_of
 
 TIME_TOLERANCE_NS = 1_000_000
-"""What is further off, a millisecond, is another time."""
+"""Times up to a millisecond apart are the same: few trackers keep more."""
 
 Fate: TypeAlias = Literal["kept", "changed", "lost in part", "lost", "-"]
 """`changed`: everything is there, some of it in other words, or something came to be. `-`: there was nothing."""
@@ -62,7 +62,7 @@ def cross(before: RunRecord, after: RunRecord) -> dict[str, Crossing]:
         if key not in first["config"]:
             del second["config"][key]
     for name in _TIMES:
-        second[name] = {key: t for key, t in second[name].items() if _is_near(t, first[name].get(key))}
+        second[name] = {key: _as_known(t, first[name].get(key)) for key, t in second[name].items()}
     return {name: _crossing(parts, second[name]) for name, parts in first.items()}
 
 
@@ -162,8 +162,9 @@ def _known(parts: Mapping[str, Any]) -> Parts:
     return {name: value for name, value in parts.items() if value is not None}
 
 
-def _is_near(t: int, known: int | None) -> bool:
-    return known is None or abs(t - known) <= TIME_TOLERANCE_NS
+def _as_known(t: int, known: int | None) -> int:
+    """The known time, where another is the same but for its precision."""
+    return t if known is None or abs(t - known) > TIME_TOLERANCE_NS else known
 
 
 def _named(key: Hashable) -> str:
