@@ -154,3 +154,16 @@ def test_sound_runs_have_no_warning() -> None:
     runs = [learning(f"run-{seed}", 50, seed=seed) for seed in range(5)]
 
     assert {one.severity for one in compare(runs).findings()} <= {"info"}
+
+
+def test_what_replicates_share_is_told_once() -> None:
+    config = {"script": {"lr": 1}}
+    runs = [build_run(name, config=config, curves={"eval/mcc": [0.2, 0.0]}) for name in "abc"]
+    runs += [build_run("other", config={"script": {"lr": 2}}, curves={"eval/mcc": [0.2, 0.0]})]
+    comparison = compare(runs)
+
+    shared, alone = comparison.grouped_findings()
+
+    assert [one.run_id for one in shared.findings] == [run.run_id for run in runs[:3]]
+    assert shared.sentence == f"{comparison.findings()[0].sentence}; likewise 2 more of its 3 replicates"
+    assert alone.sentence == alone.first.sentence

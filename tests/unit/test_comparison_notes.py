@@ -95,6 +95,26 @@ def test_metrics_that_the_same_runs_lack_are_told_in_one_note() -> None:
     assert texts == ["bare has no eval/b, eval/c, eval/d, eval/e"]
 
 
+def test_a_metric_that_few_runs_have_is_told_by_those() -> None:
+    runs = [trained("a", 200), trained("b", 200), build_run("c", curves={"eval/mcc": [0.5], "eval_fold/mcc": [0.5]})]
+
+    assert note(runs, "metric_missing").text == "only c has eval_fold/mcc"
+
+
+def test_where_no_replicate_learned_the_note_names_the_group_alone() -> None:
+    told = note([build_run(name, curves={"eval/mcc": [0.0]}) for name in "abc"], "degenerate").text
+
+    assert "all 3 runs of" in told
+    assert told.endswith("learned nothing by eval/mcc and leave it without a mean: 3 of 3 runs, 100% [44%, 100%]")
+
+
+def test_of_many_runs_with_the_same_data_those_that_differ_are_named() -> None:
+    digests = dict.fromkeys("abcde", "0f" * 8) | {"other": "1e" * 8}
+    runs = [build_run(name, environment={"data": {"train": {"sha256": digest}}}) for name, digest in digests.items()]
+
+    assert "(1e1e1e1e in other; 0f0f0f0f in the other 5 runs)" in note(runs, "data_differs").text
+
+
 def test_runs_without_config_may_not_be_replicates() -> None:
     assert note([build_run("a"), build_run("b")], "no_config").level == "warning"
 
@@ -106,7 +126,7 @@ def test_single_runs_say_nothing_about_seeds() -> None:
 def test_many_names_are_folded() -> None:
     runs = [trained(f"r{index}", 200, status="lost") for index in range(7)]
 
-    assert note(runs, "unfinished").text == "r0, r1, r2, r3 and 3 more are lost, not finished"
+    assert note(runs, "unfinished").text == "r0, r1 and 5 more are lost, not finished"
 
 
 def test_sound_replicates_need_no_note() -> None:

@@ -169,6 +169,16 @@ def test_the_metric_that_chose_the_weights_leads(told: dict[str, object]) -> Non
     assert list(compare([run]).metrics) == ["eval/mcc", "eval/accuracy"]
 
 
+def test_what_most_runs_have_comes_before_what_a_few_are_judged_by() -> None:
+    runs = [
+        build_run(f"{k}", curves={"eval_dev/mcc": [0.5], "eval_dev/loss": [1.0]}, summary={"judged_by": "eval_dev/mcc"})
+        for k in range(3)
+    ]
+    fold = build_run("fold", curves={"eval_fold/mcc": [0.5]}, summary={"judged_by": "eval_fold/mcc"})
+
+    assert list(compare([*runs, fold]).metrics) == ["eval_dev/mcc", "eval_dev/loss", "eval_fold/mcc"]
+
+
 def test_what_few_runs_have_never_leads() -> None:
     odd = build_run("odd", curves={"eval/mcc": [1.0]}, summary={"judged_by": "eval/mcc"})
     others = [build_run(name, curves={"dev/f1": [1.0]}, summary={"judged_by": "dev/f1"}) for name in "ab"]

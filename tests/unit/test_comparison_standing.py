@@ -66,6 +66,26 @@ def test_a_loss_of_a_run_that_learned_nothing_is_left_out_too() -> None:
     assert (group.scores.n, group.n_degenerate, group.scores.mean) == (2, 1, pytest.approx(0.4))
 
 
+def test_a_run_that_learned_by_the_leading_metric_counts_in_every_mean() -> None:
+    data = {"eval_dev": {"majority_accuracy": 0.69}}
+    runs = [
+        build_run(f"{k}", config={"data": data}, curves={"eval/mcc": [mcc], "eval/accuracy": [accuracy]})
+        for k, (mcc, accuracy) in enumerate([(0.3, 0.72), (0.25, 0.68)])
+    ]
+
+    group = compare(runs, metrics=["eval/mcc", "eval/accuracy"]).metrics["eval/accuracy"].groups[0]
+
+    assert (group.scores.n, group.scores.mean) == (2, pytest.approx(0.70))
+
+
+def test_where_the_leading_metric_has_no_chance_level_another_one_tells_what_learned_nothing() -> None:
+    runs = [build_run(f"{k}", curves={"eval/loss": [0.5], "eval/mcc": [mcc]}) for k, mcc in enumerate([0.5, 0.6, 0.0])]
+
+    group = compare(runs, metrics=["eval/loss", "eval/mcc"]).metrics["eval/mcc"].groups[0]
+
+    assert (group.scores.n, group.n_degenerate) == (2, 1)
+
+
 def test_accuracy_has_its_chance_level_from_the_labels() -> None:
     data = {"eval_dev": {"majority_accuracy": 0.53}}
     runs = [

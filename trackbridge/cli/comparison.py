@@ -79,10 +79,10 @@ def _print_gravest(console: Console, comparison: Comparison) -> None:
     if len(comparison.runs) > MAX_RUNS_READ:
         render.print_line(console, "what is wrong with so many runs: trackbridge findings", style="dim")
         return
-    found = [one for one in comparison.findings() if one.severity != "info"]
+    found = [one for one in comparison.grouped_findings() if one.first.severity != "info"]
     for one in found[:MAX_FINDINGS]:
-        style = render.tone_style(FINDING_TONES[one.severity])
-        render.print_line(console, f"{one.severity}: {one.sentence}", style=style)
+        style = render.tone_style(FINDING_TONES[one.first.severity])
+        render.print_line(console, f"{one.first.severity}: {one.sentence}", style=style)
     if len(found) > MAX_FINDINGS:
         render.print_line(console, f"and {len(found) - MAX_FINDINGS} more: trackbridge findings", style="dim")
     if found:

@@ -26,13 +26,14 @@ def findings(
 
     check_format(output_format)
     compared = asked_comparison(root, runs, project, group, metrics=metric and [metric], at=at)
-    found = compared.findings(time.time_ns())
+    now_ns = time.time_ns()
+    found = compared.findings(now_ns)
     names = {run.run_id: name for run, name in zip(compared.runs, compared.names, strict=True)}
     if output_format == "json":
         render.print_json([json_safe(dataclasses.asdict(one)) for one in found])
     elif output_format == "csv":
         render.print_csv(finding_rows(found, names))
     elif found:
-        render.print_as([findings_table(found, names)], output_format)
+        render.print_as([findings_table(compared.grouped_findings(now_ns))], output_format)
     else:
         render.print_text("Nothing found.\n")

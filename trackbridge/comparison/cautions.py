@@ -41,9 +41,12 @@ def _degenerate(
                 rate = score.statistics.degenerate_rate if score.statistics else None
                 interval = f" [{rate.low:.0%}, {rate.high:.0%}]" if rate else ""
                 n = len(ids) + score.scores.n
+                who, effect = named_runs(ids, names), f"and {_verb(ids)} left out of its mean"
+                if 1 < len(ids) == len(group.runs):
+                    who, effect = f"all {len(ids)} runs", "and leave it without a mean"
                 text = (
-                    f"{named_runs(ids, names)} of {group.label} learned nothing by {metric.name} and {_verb(ids)} left"
-                    f" out of its mean: {len(ids)} of {n} runs, {len(ids) / n:.0%}{interval}"
+                    f"{who} of {group.label} learned nothing by {metric.name} {effect}:"
+                    f" {len(ids)} of {n} runs, {len(ids) / n:.0%}{interval}"
                 )
                 mixed = f"; with them the mean is {score.mixed.mean:.4g}" if score.scores.n and score.mixed.mean else ""
                 yield Note("degenerate", "warning", text + mixed, tuple(ids))

@@ -20,6 +20,7 @@ from trackbridge.comparison.divergence import Divergence, first_divergence
 from trackbridge.comparison.encode import comparison_json, comparison_rows, verdict_rows
 from trackbridge.comparison.expected_best import ExpectedBest, expected_best
 from trackbridge.comparison.finding import Finding
+from trackbridge.comparison.finding_groups import FindingGroup, grouped_findings
 from trackbridge.comparison.findings import findings_on
 from trackbridge.comparison.groups import ReplicateGroup, groups_by, replicate_groups
 from trackbridge.comparison.importance import Importance, parameter_importance
@@ -70,11 +71,15 @@ class Comparison:
         return tuple(verdict for metric in self.metrics.values() for verdict in metric.verdicts)
 
     def findings(self, now_ns: int | None = None) -> tuple[Finding, ...]:
-        """What is wrong with the runs, or worth a look, the gravest first. Reads all of their curves.
+        """What is wrong with the runs, or worth a look, the gravest first. Reads their losses, and the leading metric.
 
         With `now_ns`, nanoseconds since 1970, also which running runs have stalled.
         """
         return findings_on(self, now_ns)
+
+    def grouped_findings(self, now_ns: int | None = None) -> tuple[FindingGroup, ...]:
+        """The findings, those that several replicates share told once."""
+        return grouped_findings(self.findings(now_ns), self.groups)
 
     def importance(self, metric: str | None = None) -> Importance:
         """Which parameters a metric is associated with, by evidence; the leading metric when None."""

@@ -71,11 +71,11 @@ def curve_findings(run: RunRecord, name: str, judged_by: str | None) -> Iterator
     """What the curves of a run show.
 
     Args:
-        run: the run; all of its points are read.
+        run: the run; only the curves that a rule is about are read.
         name: what sentences call it.
         judged_by: the score whose jumps and plateaus are of interest; None for none.
     """
-    usable = {metric: _usable(run.series(metric)) for metric in run.metrics}
+    usable = {metric: _usable(run.series(metric)) for metric in run.metrics if _is_looked_at(run, metric, judged_by)}
     for metric, summary in run.metrics.items():
         if summary.n_nonfinite:
             yield _nonfinite(run, name, metric)
@@ -85,6 +85,15 @@ def curve_findings(run: RunRecord, name: str, judged_by: str | None) -> Iterator
         if metric == judged_by:
             yield from _by_rules(_OF_THE_JUDGING_SCORE, run, name, series)
     yield from _overfit(run, name, usable)
+
+
+def _is_looked_at(run: RunRecord, metric: str, judged_by: str | None) -> bool:
+    # Overfitting takes both losses: without one of training, those of evaluations need not be read.
+    return (
+        metric == judged_by
+        or is_training_loss(metric)
+        or (is_evaluation_loss(metric) and any(map(is_training_loss, run.metrics)))
+    )
 
 
 def _usable(series: Series) -> Series:

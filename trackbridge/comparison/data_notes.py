@@ -37,7 +37,12 @@ def notes_on_data(runs: Sequence[RunRecord], names: Sequence[str]) -> Iterator[N
 
 
 def _sentence(data_name: str, holders: Mapping[str, Sequence[str]], name_of: Mapping[str, str]) -> str:
-    kinds = [f"{digest[:SHORT_DIGEST]} in {named_runs(ids, name_of)}" for digest, ids in holders.items()]
+    usual = max(holders, key=lambda digest: len(holders[digest]))
+    told = [f"{digest[:SHORT_DIGEST]} in {named_runs(ids, name_of)}" for digest, ids in holders.items()]
+    # Those that are alike need no names: the others are the ones to look at.
+    most = f"{usual[:SHORT_DIGEST]} in the other {len(holders[usual])} runs"
+    kinds = [one for digest, one in zip(holders, told, strict=True) if digest != usual]
+    kinds = [*kinds, most] if len(holders[usual]) > MAX_NAMED else told
     more = [f"and {len(kinds) - MAX_NAMED} more"] if len(kinds) > MAX_NAMED else []
     shown = "; ".join([*kinds[:MAX_NAMED], *more])
     return f"the data differ: {data_name!r} has {len(holders)} contents ({shown}){_consequence(data_name)}"

@@ -35,7 +35,7 @@ _GRAVITY = {"error": 0, "warning": 1, "info": 2}
 
 
 def findings_on(comparison: Comparison, now_ns: int | None = None) -> tuple[Finding, ...]:
-    """Every finding on the runs of a comparison, the gravest first. All curves are read.
+    """Every finding on the runs of a comparison, the gravest first. Reads the losses and the leading metric.
 
     Args:
         comparison: the runs; its leading metric is the score they are judged by.

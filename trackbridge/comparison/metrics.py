@@ -22,7 +22,7 @@ _TRAINING_SPLIT = re.compile(r"^train(?:ing)?(?:[/_]|$)")
 def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
     """The metrics to compare: those asked for, or all but bookkeeping such as `train/learning_rate`.
 
-    The metric by which most runs say they are judged leads; what few runs have comes after what most have.
+    The metric by which most runs say they are judged leads; of the others, what few runs have comes last.
 
     Raises:
         NotFoundError: a metric asked for is in none of the runs; names those that are.
@@ -36,7 +36,9 @@ def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
     scores = [name for name in known if not is_bookkeeping(name)]
     judged = Counter(name for run in runs for name in _told_to_lead(run) if name in run.metrics)
     having = Counter(name for run in runs for name in run.metrics)
-    return sorted(scores or known, key=lambda name: (-judged[name], having[name] <= len(runs) / 2, metric_order(name)))
+    by_interest = sorted(scores or known, key=lambda name: (having[name] <= len(runs) / 2, metric_order(name)))
+    leading = sorted(by_interest, key=lambda name: -judged[name])[:1]
+    return [*leading, *(name for name in by_interest if name not in leading)]
 
 
 def _told_to_lead(run: RunRecord) -> set[str]:

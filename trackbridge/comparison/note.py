@@ -13,6 +13,7 @@ NoteCode: TypeAlias = Literal[
 ]  # fmt: skip
 
 MAX_NAMED = 4
+N_EXAMPLES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Note:
 
 
 def named_runs(ids: Sequence[str], names: Mapping[str, str]) -> str:
-    """The runs by name, four at most and how many more: `a, b and c`."""
+    """The runs by name, `a, b and c`; of more than four, two and how many more."""
     shown = [names[run_id] for run_id in ids[:MAX_NAMED]]
     if len(ids) > MAX_NAMED:
-        return f"{', '.join(shown)} and {len(ids) - MAX_NAMED} more"
+        return f"{', '.join(shown[:N_EXAMPLES])} and {len(ids) - N_EXAMPLES} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

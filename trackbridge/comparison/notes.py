@@ -161,7 +161,10 @@ def _metric_missing(
             together.setdefault(lacking, []).append(metric.name)
     for lacking, missing in together.items():
         more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
-        text = f"{named_runs(lacking, names)} {'has' if len(lacking) == 1 else 'have'} no "
+        having = [run.run_id for run in runs if run.run_id not in lacking]
+        # The fewer of both are named.
+        few, no = (lacking, " no") if len(lacking) <= len(having) else (having, "")
+        text = f"{'' if no else 'only '}{named_runs(few, names)} {'has' if len(few) == 1 else 'have'}{no} "
         yield Note("metric_missing", "info", f"{text}{', '.join(missing[:MAX_NAMED])}{more}", lacking)
 
 

@@ -124,7 +124,7 @@ def compare_metric(
     common = last_common(having, name, align)
     leaders = leading.by_run if leading else None
     measured = {run.run_id: run_score(run, name, common, leaders) for run in having}
-    scores = {score.run_id: score for group in groups for score in with_standings(group, name, measured, at, leaders)}
+    scores = {score.run_id: score for group in groups for score in with_standings(group, name, measured, at, leading)}
     alone = [_over_group(group, scores, at) for group in groups]
     compared = tuple(_with_difference(index, alone, baseline_of.get(index)) for index in range(len(alone)))
     return MetricComparison(name, lower_is_better(name), common, tuple(scores.values()), compared)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from trackbridge.comparison.finding import Finding, Severity
+from trackbridge.comparison.finding import Severity
+from trackbridge.comparison.finding_groups import FindingGroup
 from trackbridge.report.tables import Cell, Column, Table, Tone
 from trackbridge.report.text import number_text
 
@@ -13,7 +14,7 @@ TONES: dict[Severity, Tone] = {"error": "bad", "warning": "changed", "info": "mu
 _COLUMNS = (
     Column("severity", importance="essential"),
     Column("code"),
-    Column("run", importance="extra"),
+    Column("runs", "right"),
     Column("step", "right", "extra"),
     Column("number", "right", "extra"),
     Column("threshold", "right", "extra"),
@@ -21,16 +22,16 @@ _COLUMNS = (
 )
 
 
-def findings_table(findings: Sequence[Finding], names: Mapping[str, str]) -> Table:
-    """One row per finding. `names` maps run ids to what the runs are called."""
+def findings_table(findings: Sequence[FindingGroup]) -> Table:
+    """One row for what the replicates of a group show alike, with step, number and threshold of the first one."""
     rows = tuple(
         (
-            Cell(one.severity, tone=TONES[one.severity]),
-            Cell(one.code),
-            Cell(names[one.run_id]),
-            Cell("-" if one.step is None else str(one.step)),
-            Cell(number_text(one.value, 3)),
-            Cell(number_text(one.threshold, 3)),
+            Cell(one.first.severity, tone=TONES[one.first.severity]),
+            Cell(one.first.code),
+            Cell(f"{len(one.findings)} of {one.n_runs}"),
+            Cell("-" if one.first.step is None else str(one.first.step)),
+            Cell(number_text(one.first.value, 3)),
+            Cell(number_text(one.first.threshold, 3)),
             Cell(one.sentence),
         )
         for one in findings

@@ -58,7 +58,7 @@ def answer_panel(comparison: Comparison) -> str:
 
 def findings_panel(comparison: Comparison, now_ns: int | None = None) -> str:
     """What is wrong with the runs, the gravest first, and what else to know of them. For `now_ns` see `findings`."""
-    told = [(one.severity, one.sentence) for one in comparison.findings(now_ns)]
+    told = [(one.first.severity, one.sentence) for one in comparison.grouped_findings(now_ns)]
     remarks = [(note.level, note.text) for note in comparison.notes if note.level != "warning"]
     lists = list_html(told, "notes", n_open=MAX_OPEN_NOTES) + list_html(remarks, "notes", n_open=MAX_OPEN_NOTES)
     return element("section", element("h2", "Findings"), lists) if lists else ""
