@@ -26,14 +26,20 @@ from trackbridge.events.models import (
     SummaryLogged,
 )
 from trackbridge.run.media import Image, Table, Text
+from trackbridge.sources.importing import import_runs
 from trackbridge.testing.rows import STARTED_NS, RowBuilder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowPages]:
-    with mlflow_server(tmp_path_factory.mktemp("server")) as url:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def pages(store: Path) -> Iterator[MlflowPages]:
+    with mlflow_server(store) as url:
         yield MlflowPages(url)
 
 
@@ -196,6 +202,29 @@ def test_files_arrive_byte_for_byte_under_their_names(
     assert told.read(shown) == b"\x89PNG\r\n\x1a\n picture"
     assert json.loads(told.read("trackbridge/media/eval/worst/step-3-row-2.json"))["columns"] == ["text", "score"]
     assert len(told.files) == 5
+
+
+def test_the_store_of_a_server_that_still_runs_is_imported_with_its_files(
+    server: MlflowProxy, store: Path, tmp_path: Path
+) -> None:
+    # The tests share the server, and a run is known again by its id.
+    rows = RowBuilder(tmp_path, run_id="0190a1b2c3d47e5f8a9b0c1d2e3f0000", group="study", tags=("first",))
+    rows.add(ConfigLogged, scope="script", config={"lr": 0.1, "betas": [0.9, 0.999]})
+    rows.add_metrics(1, {"eval/mcc": math.inf}, epoch=0.5)
+    (tmp_path / "weights.bin").write_bytes(b"weights")
+    path = str(tmp_path / "weights.bin")
+    rows.add(ArtifactLogged, name="model", type="model", path=path, size_bytes=7, sha256="0" * 64)
+    deliver(rows)
+
+    # The server was told to keep files in this folder, of which the database says nothing.
+    report = import_runs(store, root=tmp_path / "imported", files_from=[store / "kept"])
+
+    assert [run.problems for run in report.runs if run.project == "demo"] == [()]
+    run = tb.open_store(tmp_path / "imported").runs(project="demo")[0]
+    assert (run.name, run.group, run.tags, run.status) == ("baseline", "study", ("first",), "finished")
+    assert run.config["script"] == {"lr": 0.1, "betas": [0.9, 0.999]}
+    assert run.series("eval/mcc").values.tolist() == [math.inf]
+    assert [(Path(run.path) / artifact.path).read_bytes() for artifact in run.artifacts] == [b"weights"]
 
 
 def test_a_checkpoint_that_vanished_or_is_too_large_is_a_rejection(
