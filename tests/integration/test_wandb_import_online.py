@@ -13,7 +13,7 @@ from wandb_writer import WrittenRun
 
 import trackbridge as tb
 from trackbridge.errors import MisuseError, NotFoundError, SourceUnavailable
-from trackbridge.sources import wandb_api
+from trackbridge.sources import web
 from trackbridge.sources.importing import import_runs
 from trackbridge.sources.wandb_api import WandbApi
 from trackbridge.testing.fake_wandb import FakeWandb
@@ -143,8 +143,8 @@ def test_what_is_not_there_is_told(
 def test_a_server_in_trouble_is_told_without_the_key(
     alone: FakeWandb, root: Path, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, object], told: str
 ) -> None:
-    monkeypatch.setattr(wandb_api, "TIMEOUT_S", 0.3)
-    monkeypatch.setattr(wandb_api, "PAUSE_S", 0.0)
+    monkeypatch.setattr(web, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(web, "PAUSE_S", 0.0)
 
     with alone.trouble(**trouble), pytest.raises(SourceUnavailable, match=told) as caught:
         import_runs("wandb://team/sentiment", root=root)
@@ -164,7 +164,7 @@ def test_without_a_key_nobody_is_asked(alone: FakeWandb, root: Path, monkeypatch
 def test_an_outage_in_the_middle_keeps_what_was_read(
     alone: FakeWandb, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wandb_api, "PAUSE_S", 0.0)
+    monkeypatch.setattr(web, "PAUSE_S", 0.0)
 
     with alone.trouble(status=503, where="RunEvents"):
         report = import_runs("wandb://team/sentiment", root=root)

@@ -111,7 +111,10 @@ class CometServer:
 
     def _introduce(self) -> None:
         run = self._run
-        for key, value in (("Name", run.name), ("group", run.group), ("notes", fitting_value(run.notes))):
+        labels = {"Name": run.name, "group": run.group, "notes": fitting_value(run.notes)}
+        # By Comet's own word for it the run is known as one of ours when it is imported.
+        labels["Created from"] = "trackbridge"
+        for key, value in labels.items():
             if value:
                 self._client.log_experiment_other(self._key, key, value)
         if run.tags:

@@ -19,6 +19,7 @@ from typing import ClassVar, NoReturn
 from trackbridge.errors import NotFoundError, SourceRefused
 from trackbridge.sources.base import Asked, Fact, SourceFile, SourceProblem, SourceRun
 from trackbridge.sources.comet_head import MESSAGES, Head, read_head
+from trackbridge.sources.comet_online import SCHEME, find_online
 from trackbridge.sources.comet_ours import our_runs
 from trackbridge.sources.comet_run import RunReader
 from trackbridge.sources.comet_zip import zip_members
@@ -30,23 +31,28 @@ _MARKS = (b'"payload":', b'"type":')
 
 
 class CometSource:
-    """Reads Comet's offline archives and leftover folders."""
+    """Reads Comet's offline archives and leftover folders, and experiments at a Comet server."""
 
     name: ClassVar[str] = "comet"
 
     def recognises(self, place: str) -> bool:
-        """True for an archive or a leftover folder, and for a folder with one in it or below it."""
+        """True for an archive, a leftover folder, a folder with one in or below it, and an address at Comet."""
+        if place.startswith(SCHEME):
+            return True
         path = Path(place)
         return _is_archive(path) if path.is_file() else path.is_dir() and next(_places(path), None) is not None
 
     def find(self, asked: Asked) -> Sequence[SourceRun | SourceProblem]:
         """The experiments at the place, each archive of one a session; which archives tell of none."""
-        places = [asked.path] if asked.path.is_file() else sorted(_places(asked.path))
+        if asked.place.startswith(SCHEME):
+            return find_online(asked.place)
+        places = [asked.path] if asked.path.is_file() else list(_places(asked.path))
         if not places:
             raise NotFoundError(f"there is no archive of Comet's, nor a folder with {MESSAGES}, in {asked.place}")
         found: list[SourceRun | SourceProblem] = []
         stretches: dict[str, list[Head]] = {}
-        for place in places:
+        # Of two copies of one archive the longer one was taken later.
+        for place in sorted(places, key=_size):
             try:
                 head = read_head(place, _members(place))
             except SourceRefused as refusal:
@@ -59,7 +65,8 @@ class CometSource:
                 found.append(head)
             else:
                 stretches.setdefault(head.key, []).append(head)
-        return [*(run for heads in stretches.values() for run in _runs(heads, asked.files_from)), *found]
+        by_key = sorted(stretches.items())
+        return [*(run for _, heads in by_key for run in _runs(heads, asked.files_from)), *found]
 
 
 def _places(folder: Path) -> Iterator[Path]:
@@ -114,7 +121,7 @@ def _members(place: Path) -> dict[str, SourceFile]:
 
 
 def _runs(heads: Sequence[Head], files_from: Sequence[Path]) -> Iterator[SourceRun | SourceProblem]:
-    by_start = {head.started_ns: head for head in sorted(heads, key=_size)}
+    by_start = {head.started_ns: head for head in heads}
     in_order = [by_start[start] for start in sorted(by_start)]
     for head in in_order:
         if head.is_ours:
@@ -129,10 +136,9 @@ def _facts(head: Head, is_first: bool, files_from: Sequence[Path]) -> Iterator[F
     yield from RunReader(head, is_first=is_first, allowed=files_from).facts()
 
 
-def _size(head: Head) -> tuple[int, str]:
-    # Of two copies of one archive the longer one was taken later.
-    place = head.place / MESSAGES if head.place.is_dir() else head.place
-    return place.stat().st_size, str(head.place)
+def _size(place: Path) -> tuple[int, str]:
+    content = place / MESSAGES if place.is_dir() else place
+    return content.stat().st_size, str(place)
 
 
 def _refused(refusal: SourceRefused) -> NoReturn:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,18 @@ UNTITLED = "general"
 class Head:
     """An experiment, or the stretch of one that an archive holds.
 
-    `others` are Comet's "other" values, the last of each. `has_ended` is false where Comet's own end never came.
+    Attributes:
+        place: what its problems are told of: the file of its messages, or its address.
+        messages: reads them.
+        members: its files, by what messages call them.
+        others: Comet's "other" values, the last of each.
+        experiment: Comet's fields of it as a whole.
+        has_ended: false where Comet's own end never came.
     """
 
+    place: str
+    messages: Callable[[], Iterator[Message | SourceProblem]]
     members: Mapping[str, SourceFile]
-    place: Path
     key: str
     project: str
     name: str
@@ -64,8 +72,9 @@ def read_head(place: Path, members: Mapping[str, SourceFile]) -> Head | SourcePr
     if not key:
         return SourceProblem(place.name, "", "tells of no run: it was cut off before the first message with a time")
     return Head(
+        place=members[MESSAGES].name,
+        messages=partial(read_messages, members[MESSAGES]),
         members=members,
-        place=place,
         key=key,
         project=str(experiment.get("project_name") or UNTITLED),
         name=str(others.get("Name") or key),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as replaced
 from functools import partial
 from typing import Any, NamedTuple, get_args
@@ -21,9 +21,9 @@ from trackbridge.events.models import (
 )
 from trackbridge.journal.codec import LineError, decode
 from trackbridge.sources.base import Fact, Printed, SourceArtifact, SourceFile, SourceMedia, SourceProblem, SourceRun
-from trackbridge.sources.comet_assets import asset_of, media_of, picture, text
-from trackbridge.sources.comet_head import MESSAGES, OUR_EVENTS, Head
-from trackbridge.sources.comet_messages import MAX_LINE_BYTES, Message, read_messages, time_ns
+from trackbridge.sources.comet_assets import asset_of, histogram, media_of, picture, table, text
+from trackbridge.sources.comet_head import OUR_EVENTS, Head
+from trackbridge.sources.comet_messages import MAX_LINE_BYTES, Message, time_ns
 from trackbridge.sources.comet_points import Gathering, value_of
 
 _ORIGINAL = ".original"
@@ -31,6 +31,7 @@ _RESUMED = "resumed_from_step"
 _SYSTEM = "sys."
 # What stands in an event already.
 _KNOWN_ASSETS = ("long-values", "traceback")
+_AS_COMET_HAS_IT = {"image": picture, "text": text, "table": table, "histogram": histogram}
 
 
 class _Session(NamedTuple):
@@ -85,25 +86,35 @@ def _facts(head: Head, session: _Session) -> Iterator[Fact]:
             yield msgspec.structs.replace(event, seq=0, kept=None)
         elif not isinstance(event, ArtifactLogged):
             yield msgspec.structs.replace(event, seq=0)  # type: ignore[misc]
-    yield from _logged(head, session, artifact_types)
+    yield from logged(head, _messages_of(head, session), artifact_types)
     if ended is None and session.is_last:
-        ended = _ending(head)
+        ended = told_ending(head)
     if ended is not None:
         yield msgspec.structs.replace(ended, seq=0)
 
 
-def _logged(head: Head, session: _Session, artifact_types: dict[str, str]) -> Iterator[Fact]:
-    """Points, media, files and console lines, which stand between the marks of two resumes."""
-    gathering = Gathering()
+def _messages_of(head: Head, session: _Session) -> Iterator[Message | SourceProblem]:
+    """The messages of a session, which stand between the marks of two resumes."""
     resumes = 0
-    for message in read_messages(head.members[MESSAGES]):
+    for message in head.messages():
         if isinstance(message, SourceProblem):
             if session.is_last:
                 yield message
             continue
         if message.type == "log_other" and message.payload.get("key") == _RESUMED:
             resumes += 1
-        if resumes != session.number and not (session.is_last and resumes > session.number):
+        if resumes == session.number or (session.is_last and resumes > session.number):
+            yield message
+
+
+def logged(
+    head: Head, messages: Iterable[Message | SourceProblem], artifact_types: Mapping[str, str]
+) -> Iterator[Fact]:
+    """The points, media, files and console lines that messages tell; what describes the run is told elsewhere."""
+    gathering = Gathering()
+    for message in messages:
+        if isinstance(message, SourceProblem):
+            yield message
             continue
         try:
             if message.type == "metric_msg":
@@ -116,17 +127,15 @@ def _logged(head: Head, session: _Session, artifact_types: dict[str, str]) -> It
             elif message.type == "standard_output":
                 yield Printed(str(message.payload["output"]))
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-            yield SourceProblem(
-                head.members[MESSAGES].name, f"line {message.line}", f"{message.type} cannot be read: {error}"
-            )
+            yield SourceProblem(head.place, f"line {message.line}", f"{message.type} cannot be read: {error}")
     yield from gathering.flushed()
 
 
-def _asset(head: Head, message: Message, artifact_types: dict[str, str]) -> Iterator[Fact]:
+def _asset(head: Head, message: Message, artifact_types: Mapping[str, str]) -> Iterator[Fact]:
     path = str(message.payload["file_path"])
     file = head.members.get(path)
     if file is None:
-        yield SourceProblem(head.members[MESSAGES].name, f"line {message.line}", f"the file {path!r} is not there")
+        yield SourceProblem(head.place, f"line {message.line}", f"the file {path!r} is not there")
         return
     asset = asset_of(message, file)
     kind, caption = str(asset.metadata.get("kind")), asset.metadata.get("caption")
@@ -136,26 +145,29 @@ def _asset(head: Head, message: Message, artifact_types: dict[str, str]) -> Iter
         yield _artifact(asset.t, asset.name, kind, file, artifact_types)
         return
     original = head.members.get(f"{path}{_ORIGINAL}")
-    fact = picture(asset) if kind == "image" else text(asset)
+    fact: Fact
     if original is not None:
         fact = SourceMedia(asset.t, asset.name.removesuffix(".csv"), asset.step, kind, "json", original)  # type: ignore[arg-type]
     elif kind == "plotly":
         fact = media_of(asset, asset.name.removesuffix(".plotly.json"), "plotly", "json")
+    else:
+        fact = _AS_COMET_HAS_IT[kind](asset)
     yield replaced(fact, caption=caption) if isinstance(fact, SourceMedia) else fact
 
 
-def _artifact(t: int, path: str, kind: str, file: SourceFile, types: dict[str, str]) -> SourceArtifact:
+def _artifact(t: int, path: str, kind: str, file: SourceFile, types: Mapping[str, str]) -> SourceArtifact:
     """A file of an artifact or a checkpoint: `artifacts/<name>`, or `<what>s/<name>/<file in it>`."""
     name = path.partition("/")[2] if kind in ("artifact", "checkpoint") else path
     what = types.get(name) or types.get(name.partition("/")[0]) or kind
     return SourceArtifact(t, name, what, SourceFile(name, file.open))
 
 
-def _ending(head: Head) -> RunFinished | None:
+def told_ending(head: Head) -> RunFinished | None:
     """The end that the relay told of a run which could not tell it itself; a lost run has none."""
     status, exit_code = (head.others.get(key) for key in ("status", "exit_code"))
     if status not in get_args(Status):
         return None
     told: dict[str, Any] = {"status": status, "error": head.experiment.get("customer_error_message")}
-    told["exit_code"] = exit_code if isinstance(exit_code, int) else None
+    # Comet's server tells all values as texts.
+    told["exit_code"] = int(str(exit_code)) if str(exit_code).lstrip("-").isdecimal() else None
     return RunFinished(seq=0, t=time_ns(head.experiment.get("stop_time")), **told)

@@ -20,15 +20,15 @@ from trackbridge.events.models import (
 )
 from trackbridge.sources.base import Fact, Printed, SourceArtifact, SourceFile, SourceProblem, Unmapped
 from trackbridge.sources.comet_assets import asset_facts, asset_of
-from trackbridge.sources.comet_head import MESSAGES, Head
-from trackbridge.sources.comet_messages import Message, read_messages, time_ns
+from trackbridge.sources.comet_head import Head
+from trackbridge.sources.comet_messages import Message, time_ns
 from trackbridge.sources.comet_points import Gathering, value_of
 from trackbridge.sources.files import file_outside
 
 SYSTEM, DURATION = "sys.", "process duration"
 # What the SDK notes for itself: the current step as a parameter, and flags for its own page.
 _NOTED = {"curr_step", "curr_epoch"}
-_LABELS = {"Name", "group", "notes", "hasNestedParams", "offline_experiment"}
+LABELS = {"Name", "group", "notes", "hasNestedParams", "offline_experiment"}
 _MAX_LEVELS = 100
 _ENVIRONMENT = {
     "hostname": ("host", "name"),
@@ -37,15 +37,18 @@ _ENVIRONMENT = {
     "command": ("command", "argv"),
     "python_version": ("python", "version"),
     "python_exe": ("python", "executable"),
+    # As the server's API calls them.
+    "osType": ("host", "system"),
+    "pythonVersion": ("python", "version"),
+    "executable": ("python", "executable"),
 }
 
 
 class RunReader:
-    """Tells one archive or folder; `is_first` says that it holds the beginning of the experiment."""
+    """Tells an experiment, or one stretch of it; `is_first` says that it is the beginning."""
 
-    def __init__(self, head: Head, *, is_first: bool, allowed: Sequence[Path]) -> None:
+    def __init__(self, head: Head, *, is_first: bool, allowed: Sequence[Path] = ()) -> None:
         self._head, self._is_first, self._allowed = head, is_first, allowed
-        self._messages = head.members[MESSAGES]
         self._parameters: dict[str, Any] = {}
         self._environment: dict[str, Any] = {}
         self._counts: Counter[str] = Counter()
@@ -56,7 +59,7 @@ class RunReader:
     def facts(self) -> Iterator[Fact]:
         """All facts, in the order of the messages; what describes the run as a whole comes last."""
         yield self._beginning()
-        for message in read_messages(self._messages):
+        for message in self._head.messages():
             if isinstance(message, SourceProblem):
                 yield message
                 continue
@@ -64,9 +67,7 @@ class RunReader:
             try:
                 yield from self._told(message)
             except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-                yield SourceProblem(
-                    self._messages.name, f"line {message.line}", f"{message.type} cannot be read: {error}"
-                )
+                yield SourceProblem(self._head.place, f"line {message.line}", f"{message.type} cannot be read: {error}")
         yield from self._points.flushed()
         yield from self._end()
 
@@ -119,7 +120,7 @@ class RunReader:
 
     def _parameter(self, message: Message) -> Iterator[Fact]:
         told = message.payload.get("param") or message.payload["params"]
-        if not (told["paramName"] in _NOTED and told.get("source") == "auto-logged"):
+        if not (told["paramName"] in _NOTED and told.get("source") != "manual"):
             self._parameters[str(told["paramName"])] = told["paramValue"]
         yield from ()
 
@@ -131,7 +132,7 @@ class RunReader:
         if file is None:
             name = (message.payload.get("additional_params") or {}).get("fileName") or path
             reason = f"the file of {name!r} is not there: {path}"
-            yield SourceProblem(self._messages.name, f"line {message.line}", reason)
+            yield SourceProblem(self._head.place, f"line {message.line}", reason)
         else:
             yield from asset_facts(asset_of(message, file))
 
@@ -203,12 +204,12 @@ class RunReader:
     def _end(self) -> Iterator[Fact]:
         head, t = self._head, self._head.started_ns
         if self._parameters:
-            is_nested = bool(head.others.get("hasNestedParams"))
+            is_nested = str(head.others.get("hasNestedParams")).lower() == "true"
             config = nested(self._parameters) if is_nested else self._parameters
             yield ConfigLogged(seq=0, t=t, scope="script", config=config)
         if self._environment:
             yield EnvironmentCaptured(seq=0, t=t, environment=self._environment)
-        if others := {key: value for key, value in head.others.items() if key not in _LABELS}:
+        if others := {key: value for key, value in head.others.items() if key not in LABELS}:
             yield SummaryLogged(seq=0, t=t, values=others)
         if workspace := head.experiment.get("workspace"):
             yield Unmapped(t, "workspace", workspace)

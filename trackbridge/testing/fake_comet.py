@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from trackbridge.testing.fake_comet_experiment import READS, WRITES, Call, FakeExperiment
+from trackbridge.testing.fake_comet_experiment import READS, WRITES, Call, FakeExperiment, metadata
 from trackbridge.testing.loopback import LoopbackServer, Request, Response, json_response
 from trackbridge.testing.seen import SeenRun
 
@@ -93,6 +93,8 @@ class FakeComet(LoopbackServer):
             return self._taken_up(call)
         if call.path in ("isAlive/ver", "health/ping"):
             return json_response({"version": "4.50.0"})
+        if call.path == "experiments":
+            return json_response({"experiments": self._page(call)})
         experiment = self.experiments.get(call.experiment_key)
         route = WRITES.get(call.path) or READS.get(call.path)
         if experiment is None or route is None:
@@ -102,6 +104,14 @@ class FakeComet(LoopbackServer):
             return _failed(500, "torn")
         content: Any = route(experiment, call)
         return Response(200, content) if isinstance(content, bytes) else json_response(content or {})
+
+    def _page(self, call: Call) -> list[dict[str, Any]]:
+        """Part of the experiments of a project, in the order in which they came."""
+        place = call.query["workspaceName"], call.query["projectName"]
+        there = [one for one in self.experiments.values() if (one.workspace, one.project) == place]
+        size = int(call.query["size"])
+        start = (int(call.query["page"]) - 1) * size
+        return [metadata(one) for one in there[start : start + size]]
 
     def _taken_up(self, call: Call) -> Response:
         fields = call.fields

@@ -234,7 +234,8 @@ def _metrics(experiment: FakeExperiment, call: Call) -> dict[str, Any]:
     return {"metrics": [{**metric, "metricValue": str(metric["metricValue"])} for metric in found]}
 
 
-def _metadata(experiment: FakeExperiment, call: Call) -> dict[str, Any]:
+def metadata(experiment: FakeExperiment) -> dict[str, Any]:
+    """What the server tells of an experiment as a whole."""
     return {
         "experimentKey": experiment.key,
         "experimentName": experiment.others.get("Name"),
@@ -271,7 +272,7 @@ def _asset(experiment: FakeExperiment, call: Call) -> bytes:
 
 
 READS: dict[str, Route] = {
-    "experiment/metadata": _metadata,
+    "experiment/metadata": lambda experiment, call: metadata(experiment),
     "experiment/metrics/summary": _metric_summary,
     "experiment/metrics/get-metric": _metrics,
     "experiment/metrics/get-all": _metrics,
