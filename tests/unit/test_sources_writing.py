@@ -141,6 +141,14 @@ def test_later_sessions_of_one_identity_are_one_run(root: Path) -> None:
     assert record.series("loss").steps.tolist() == [4]
 
 
+def test_a_run_that_was_renamed_since_has_its_new_name(root: Path) -> None:
+    for name, tags in (("draft", ["a"]), ("better", ["a"]), ("final", ["a", "b"])):
+        bring(root, RunStarted(seq=0, t=T, project="demo", name=name, tags=tags), Points(T + 1, 1, {"loss": 1.0}))
+
+    (record,) = tb.open_store(root).runs()
+    assert (record.name, record.tags) == ("final", ("a", "b"))
+
+
 def test_a_run_is_found_again_in_a_project_that_was_renamed(root: Path) -> None:
     bring(root, START)
     (root / "demo").rename(root / "renamed")

@@ -151,7 +151,8 @@ class _Draft:
     def tell(self, fact: KnownEvent, last_step: int | None) -> None:
         """Take in one fact; what happened after `last_step` is marked as superseded."""
         match fact:
-            case RunStarted() if self.started is None:
+            case RunStarted():
+                # An import tells it again when the run was renamed where it came from.
                 self.started, self.tags = fact, fact.tags
             case ConfigLogged():
                 self.config.setdefault(fact.scope, {}).update(fact.config)
