@@ -59,6 +59,24 @@ def test_settings_of_many_groups_are_folded() -> None:
     assert "0.0 (1 group), 1.0 (1 group)" in table.rows[0][1].text
 
 
+def test_of_many_groups_the_keys_that_vary_together_share_a_row() -> None:
+    runs = [
+        build_run(f"{k}", config={"script": {**{f"k{n}": k for n in range(5)}, "other": k % 3}}, curves={"m": [0.5]})
+        for k in range(8)
+    ]
+
+    table = settings_table(compare(runs))
+
+    assert column(table, "key") == ["script.k0 ~ script.k1 ~ script.k2 and 2 more", "script.other"]
+    assert "vary together" in table.caption
+
+
+def test_a_metric_that_no_run_of_a_group_has_is_no_number_of_runs() -> None:
+    runs = [build_run("a", config={"script": {"lr": 1}}, curves={"m": [0.5], "n": [1.0]}), seeded(1, lr=2)]
+
+    assert column(groups_table(compare(runs, metrics=["m"]), ["m"]), "m") == ["0.5000", "-"]
+
+
 def test_values_that_differ_in_type_alone_are_marked() -> None:
     runs = [
         build_run("a", config={"script": {"lr": 1, "epochs": 3}}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -28,6 +29,14 @@ def centres(picture: str) -> list[tuple[float, float]]:
 
 def test_equal_scores_do_not_hide_one_another() -> None:
     assert len(set(centres(drawn(row("a", 0.5, 0.5, 0.5, 0.1))))) == 4
+
+
+@pytest.mark.parametrize(("n", "apart"), [(3, 7.0), (5, 7.0), (20, 1.4)])
+def test_equal_scores_are_stacked_within_their_row(n: int, apart: float) -> None:
+    heights = sorted(y for _, y in centres(drawn(row("a", *[0.0] * n, 1.0)))[:-1])
+
+    assert [round(high - low, 1) for low, high in pairwise(heights)] == [apart] * (n - 1)
+    assert heights[-1] - heights[0] <= 28
 
 
 def test_higher_scores_lie_further_to_the_right() -> None:

@@ -6,6 +6,7 @@ Unlike a bar, a strip hides no run: two failed ones among eight are seen, and so
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ ROW_HEIGHT = 34
 MIN_WIDTH_FOR_NAMES_BESIDE = 600
 MAX_NAME_SHARE = 0.34
 DOT_DISTANCE = 5.0
-MAX_STACKED = 3
+DOT_HEIGHT = 7.0
+MAX_RISE = 14.0
 _TOP, _BOTTOM, _NAME_HEIGHT = 34, 42, 17
 
 
@@ -160,11 +162,13 @@ def _dot(dot: Dot, row: StripRow, x: float, y: float) -> str:
 
 def _rises(across: NDArray[np.float64]) -> list[float]:
     """How far up or down each dot moves, so that equal scores do not hide one another."""
-    stacked: dict[int, int] = {}
+    columns = [int(x // DOT_DISTANCE) for x in across.tolist()]
+    heights, stacked = Counter(columns), Counter[int]()
     rises = []
-    for x in across.tolist():
-        n_here = stacked.get(int(x // DOT_DISTANCE), 0)
-        stacked[int(x // DOT_DISTANCE)] = n_here + 1
-        step = (n_here + 1) // 2 % (MAX_STACKED + 1)
-        rises.append(step * DOT_DISTANCE * (1 if n_here % 2 else -1) * 0.75)
+    for column in columns:
+        n_below = stacked[column]
+        stacked[column] += 1
+        # As many as there are have to fit into the row: only then do they overlap.
+        distance = min(DOT_HEIGHT, MAX_RISE / max(1, heights[column] // 2))
+        rises.append((n_below + 1) // 2 * distance * (1 if n_below % 2 else -1))
     return rises

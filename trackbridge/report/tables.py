@@ -29,6 +29,7 @@ MAX_RUN_COLUMNS = 10
 MAX_GROUP_COLUMNS = 6
 MAX_VALUE_CHARS = 160
 MAX_KEYS_IN_SENTENCE = 6
+MAX_KEYS_IN_CELL = 3
 SHORT_DIGEST = 12
 
 AT_WORDS: dict[At, str] = {"best": "at its best", "last": "at its end", "common": "at the last common step"}
@@ -142,9 +143,8 @@ def settings_table(comparison: Comparison) -> Table:
     labels = [group.label for group in comparison.groups]
     title = "What differs between the groups"
     if len(labels) > MAX_GROUP_COLUMNS:
-        table = folded_differences_table(title, told, unit="groups")
-    else:
-        table = differences_table(title, told, labels, between.reference)
+        return _causes_table(title, told, unit="groups")
+    table = differences_table(title, told, labels, between.reference)
     return replace(table, caption="; ".join(alias_sentences(between, told)))
 
 
@@ -192,11 +192,11 @@ def differences_table(title: str, differences: Sequence[Difference], names: Sequ
     return Table(title, (Column("key", importance="essential"), *columns, _CLASS), tuple(rows))
 
 
-def folded_differences_table(title: str, differences: Sequence[Difference], *, unit: str = "runs") -> Table:
-    """One row per key with its distinct values and how many runs or groups have each, however many there are."""
+def folded_differences_table(title: str, differences: Sequence[Difference]) -> Table:
+    """One row per key with its distinct values and how many runs have each, however many there are."""
     columns = (Column("key", importance="essential"), Column("values", importance="essential"), _CLASS)
     rows = [
-        (Cell(_keys_text(echoes)), Cell(_folded(echoes[0], unit)), _class_cell(echoes[0]))
+        (Cell(_keys_text(echoes)), Cell(_folded(echoes[0], "runs")), _class_cell(echoes[0]))
         for echoes in _echoes(differences)
     ]
     return Table(title, columns, tuple(rows))
@@ -216,9 +216,21 @@ def diff_tables(diff: RunDiff, shown: Sequence[Difference]) -> list[Table]:
 
 def circumstances_table(comparison: Comparison) -> Table:
     """What differs between all runs in code and environment: distinct values and how many runs have each."""
-    told = comparison.diff.in_section("code", "environment")
-    table = folded_differences_table("Code and environment", told)
-    return replace(table, caption="; ".join(alias_sentences(comparison.diff, told)))
+    return _causes_table("Code and environment", comparison.diff.in_section("code", "environment"), unit="runs")
+
+
+def _causes_table(title: str, differences: Sequence[Difference], *, unit: str) -> Table:
+    """One row for the keys that vary together, however many they are, with the values of the first one."""
+    together: dict[frozenset[str], list[Difference]] = {}
+    for one in differences:
+        together.setdefault(frozenset((one.key, *one.aliases)), []).append(one)
+    columns = (Column("key", importance="essential"), Column("values", importance="essential"), _CLASS)
+    rows = [
+        (Cell(_keys_text(keys, " ~ ")), Cell(_folded(keys[0], unit)), _class_cell(keys[0]))
+        for keys in together.values()
+    ]
+    caption = "keys with ~ between them vary together, so that none can be told from the others; values are the first's"
+    return Table(title, columns, tuple(rows), caption if any(len(keys) > 1 for keys in together.values()) else "")
 
 
 def alias_sentences(diff: RunDiff, shown: Sequence[Difference]) -> list[str]:
@@ -244,7 +256,9 @@ def layers_text(descent: Descent) -> str:
 
 
 def group_text(score: GroupScore) -> str:
-    """A group's mean and sd; says so where some of its runs have no finite value."""
+    """A group's mean and sd; says so where some of its runs have no score that counts."""
+    if not (score.scores.n or score.n_degenerate or score.n_halted):
+        return "-"
     partial = f" ({score.scores.n} of {score.n_runs} runs)" if score.scores.n < score.n_runs else ""
     return mean_text(score.scores.mean, score.scores.sd) + partial
 
@@ -328,8 +342,9 @@ def _echoes(differences: Sequence[Difference]) -> list[list[Difference]]:
     return list(found.values())
 
 
-def _keys_text(echoes: Sequence[Difference]) -> str:
-    return " = ".join(one.key for one in echoes)
+def _keys_text(keys: Sequence[Difference], joint: str = " = ") -> str:
+    n_more = len(keys) - MAX_KEYS_IN_CELL
+    return joint.join(one.key for one in keys[:MAX_KEYS_IN_CELL]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def _class_cell(difference: Difference) -> Cell:
