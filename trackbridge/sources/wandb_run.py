@@ -204,9 +204,8 @@ class RunReader:
         found = file_outside(file.local_path, allowed=self._allowed) if file.local_path else None
         if found is None:
             where = file.local_path or "no place that is told"
-            return SourceProblem(
-                f"artifact {name}", where, "is not below the folder: pass --files-from with its folder"
-            )
+            reason = "gone, or outside of what is imported: pass --files-from with its folder"
+            return SourceProblem(f"artifact {name}", where, reason)
         # The SDK's copy is called tmpx1y2z3.
         return SourceArtifact(self._rows.now_ns, name, told.type, SourceFile(file.path, found.open))
 
