@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
+import pytest
 from comet_kit import run_script
 from round_trip_kit import assert_same_times, curves, make_run, media, there_and_back, told
 
 import trackbridge as tb
+from trackbridge.errors import NotFoundError
 from trackbridge.sources.base import Asked, Points, SourceRun, Unmapped
 from trackbridge.sources.comet import CometSource
 from trackbridge.sources.comet_run import nested
@@ -106,3 +109,26 @@ def test_parameters_in_the_way_of_others_stay_flat() -> None:
     flat = {"optimizer|lr": 1, "optimizer": "AdamW", "a": 1, "a|b": 2, "x|y|z": 3}
 
     assert nested(flat) == {"optimizer|lr": 1, "optimizer": "AdamW", "a": 1, "a|b": 2, "x": {"y": {"z": 3}}}
+
+
+def test_an_archive_of_something_else_is_none_of_its(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("../train.csv", "text,label")
+    (tmp_path / "torn.zip").write_bytes(b"PK\x03\x04 and no more")
+
+    assert not CometSource().recognises(str(tmp_path))
+    with pytest.raises(NotFoundError, match="no archive of Comet's"):
+        CometSource().find(Asked(str(tmp_path)))
+
+
+def test_a_hostile_archive_does_not_keep_the_others_from_being_imported(tmp_path: Path) -> None:
+    line = {"local_timestamp": 1, "metric": {"metricName": "loss", "metricValue": 1, "step": 0}}
+    content = json.dumps({"type": "metric_msg", "payload": line})
+    for name, member in (("good", "asset"), ("bad", "../../asset")):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr("messages.json", content)
+            archive.writestr(member, b"bytes")
+
+    report = import_runs(tmp_path, root=tmp_path / "runs")
+
+    assert sorted((run.state, run.n_points) for run in report.runs) == [("new", 1), ("refused", 0)]

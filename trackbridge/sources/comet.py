@@ -22,7 +22,7 @@ from trackbridge.sources.comet_head import MESSAGES, Head, read_head
 from trackbridge.sources.comet_online import SCHEME, find_online
 from trackbridge.sources.comet_ours import our_runs
 from trackbridge.sources.comet_run import RunReader
-from trackbridge.sources.comet_zip import zip_members
+from trackbridge.sources.comet_zip import zip_holds, zip_members
 from trackbridge.sources.files import file_inside
 
 MAX_FOLDERS_DEEP = 6
@@ -95,9 +95,7 @@ def _is_archive(path: Path) -> bool:
         with path.open("rb") as file:
             if path.suffix == ".zip" and file.read(4) == _EMPTY_ZIP:
                 return len(path.stem) >= 32
-        return path.suffix == ".zip" and MESSAGES in zip_members(path)
-    except SourceRefused:
-        return True
+        return path.suffix == ".zip" and zip_holds(path, MESSAGES)
     except OSError:
         return False
 

@@ -12,7 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -44,6 +44,7 @@ class _Member(NamedTuple):
     packed_bytes: int
     size_bytes: int
     crc: int
+    is_encrypted: bool
 
 
 def zip_members(path: Path) -> dict[str, SourceFile]:
@@ -55,30 +56,39 @@ def zip_members(path: Path) -> dict[str, SourceFile]:
         SourceRefused: it was made to do harm.
         OSError: the file cannot be read.
     """
-    try:
-        members = _listed(path)
-    except (zipfile.BadZipFile, struct.error, ValueError, EOFError, NotImplementedError):
-        members = list(_scanned(path))
+    members = _members(path)
     _check(path, members)
     return {one.name: SourceFile(f"{path.name}/{one.name}", partial(_opened, path, one)) for one in members}
+
+
+def zip_holds(path: Path, name: str) -> bool:
+    """True for an archive with a member of this name, however it came there.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return any(one.name == name for one in _members(path))
+
+
+def _members(path: Path) -> list[_Member]:
+    try:
+        return _listed(path)
+    except (zipfile.BadZipFile, struct.error, ValueError, EOFError, NotImplementedError):
+        return list(_scanned(path))
 
 
 def _listed(path: Path) -> list[_Member]:
     """The members by the table of contents at the archive's end."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-        infos = archive.infolist()
-        if len(infos) > MAX_MEMBERS:
-            raise SourceRefused(f"{path.name} says that it holds {len(infos):,} files")
         members = []
-        for info in infos:
+        for info in archive.infolist():
             if info.is_dir():
                 continue
-            if info.flag_bits & _ENCRYPTED:
-                raise SourceRefused(f"{path.name} holds {info.filename!r} encrypted: unpack it, and import the folder")
             file.seek(info.header_offset)
             start = _start(file.read(_HEADER.size), info.header_offset)
             sizes = (info.compress_size, info.file_size, info.CRC)
-            members.append(_Member(info.filename, info.compress_type, start, *sizes))
+            is_encrypted = bool(info.flag_bits & _ENCRYPTED)
+            members.append(_Member(info.filename, info.compress_type, start, *sizes, is_encrypted))
         return members
 
 
@@ -95,8 +105,6 @@ def _scanned(path: Path) -> Iterator[_Member]:
             except ValueError:
                 return
             _, _, flags, method, _, _, crc, packed, unpacked, name_bytes, extra_bytes = _HEADER.unpack(head)
-            if flags & _ENCRYPTED:
-                raise SourceRefused(f"{path.name} is encrypted: unpack it, and import the folder")
             name = file.read(name_bytes).decode("utf-8", "replace")
             if packed == _TOO_LARGE_FOR_32_BITS:
                 packed, unpacked = _large_sizes(file.read(extra_bytes), packed, unpacked)
@@ -104,7 +112,7 @@ def _scanned(path: Path) -> Iterator[_Member]:
                 # Where it ends is written behind it, and nobody knows where that is.
                 packed = unpacked = size - start
             if not name.endswith("/"):
-                yield _Member(name, method, start, packed, unpacked, crc)
+                yield _Member(name, method, start, packed, unpacked, crc, bool(flags & _ENCRYPTED))
             at = start + packed
 
 
@@ -122,11 +130,15 @@ def _large_sizes(extra: bytes, packed: int, unpacked: int) -> tuple[int, int]:
     return packed, unpacked
 
 
-def _check(path: Path, members: Iterable[_Member]) -> None:
+def _check(path: Path, members: Sequence[_Member]) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise SourceRefused(f"{path.name} holds {len(members):,} files")
     archive_bytes = path.stat().st_size
     unpacked = end = 0
     for one in sorted(members, key=lambda member: member.start):
         checked_name(one.name, named_by=path.name)
+        if one.is_encrypted:
+            raise SourceRefused(f"{path.name} holds {one.name!r} encrypted: unpack it, and import the folder")
         if one.method not in (_STORED, _DEFLATED):
             raise SourceRefused(f"{path.name} packs {one.name!r} in a way (method {one.method}) that Comet never does")
         if one.start < end:
