@@ -113,6 +113,20 @@ def test_named_runs_are_judged_though_their_config_is_the_baselines(root: Path, 
     assert (scored["n"], scored["n_baseline"], scored["outcome"]) == (1, 4, "cannot tell")
 
 
+def test_a_baseline_of_two_projects_is_the_one_of_the_project_judged(root: Path, capsys: Capture) -> None:
+    record(root, "pr-7", 0.6)
+    for project in ("cola", "sst2"):
+        with tb.start_run(project, name="plain", root=root, config={"lr": 3e-5}) as run:
+            run.log({"eval/mcc": 0.5}, step=1)
+
+    ambiguous = check(capsys, "--group", "pr-7", "--baseline", "plain")
+
+    assert ambiguous.code == 2
+    assert "baseline 'plain' could be runs of cola, sst2: write project/name, or an id" in ambiguous.err
+    assert check(capsys, "--project", "cola", "--baseline", "plain").code == 6
+    assert check(capsys, "--group", "pr-7", "--baseline", "sst2/plain").code == 6
+
+
 def test_a_name_of_two_meanings_is_refused(root: Path, capsys: Capture, tmp_path: Path) -> None:
     record(root, "golden", 0.6)
     record(tmp_path / "golden", "kept", 0.6)

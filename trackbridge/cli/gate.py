@@ -96,7 +96,7 @@ def _baseline_runs(store: Store, wanted: str, project: str | None) -> Sequence[R
         NotFoundError: it means none.
     """
     group = store.runs(project=project, group=wanted)
-    replicates = _with_replicates(store, wanted)
+    replicates = _with_replicates(store, wanted, project)
     folder = Path(wanted)
     # A group is often named after what its runs are named.
     is_run = bool(replicates) and not {run.run_id for run in replicates} <= {run.run_id for run in group}
@@ -125,16 +125,24 @@ def _below(folder: Path, project: str | None) -> Sequence[RunRecord]:
     return found
 
 
-def _with_replicates(store: Store, wanted: str) -> Sequence[RunRecord]:
-    """The runs of this name, or the one whose id begins so, with their replicates in the same project and group."""
+def _with_replicates(store: Store, wanted: str, project: str | None) -> Sequence[RunRecord]:
+    """The runs of this name, or the one whose id begins so, with their replicates in the same project and group.
+
+    Of several projects that have such runs, the one that is judged is meant.
+
+    Raises:
+        MisuseError: they are in several projects or groups.
+    """
     from trackbridge.comparison.groups import replicate_groups
 
     everyone = store.runs()
     named = [run for run in everyone if wanted in (run.run_id, run.name, f"{run.project}/{run.name}")]
     named = named or [run for run in everyone if run.run_id.startswith(wanted)]
+    named = [run for run in named if run.project == project] or named
     places = {(run.project, run.group) for run in named}
-    if len(places) != 1:
-        return []
+    if len(places) > 1:
+        written = ", ".join(sorted(f"{project}{f' / {group}' if group else ''}" for project, group in places))
+        raise MisuseError(f"baseline {wanted!r} could be runs of {written}: write project/name, or an id")
     beside = [run for run in everyone if (run.project, run.group) in places]
     ids = {run.run_id for run in named}
     groups = [group.runs for group in replicate_groups(beside)]
