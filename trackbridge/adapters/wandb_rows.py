@@ -22,6 +22,7 @@ from trackbridge.errors import TransientDeliveryError
 from trackbridge.events.models import (
     AnyEvent,
     ArtifactLogged,
+    CheckpointDeleted,
     CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
@@ -94,7 +95,9 @@ class RowWriter:
     def rewrite(self, rows: Sequence[Row]) -> None:
         """Write again what did not arrive; artifacts are known to have when they are written."""
         for row in rows:
-            if not isinstance(row.event, (ArtifactLogged, CheckpointSaved)):
+            if isinstance(row.event, CheckpointSaved):
+                self._tell_checkpoint(row.number, row.event)
+            elif not isinstance(row.event, ArtifactLogged):
                 self.write(row)
 
     def write(self, row: Row) -> list[Rejection]:
@@ -216,6 +219,7 @@ class RowWriter:
         )
 
     def _write_checkpoint(self, number: int, event: CheckpointSaved, upload: str | None) -> Iterator[Rejection]:
+        self._tell_checkpoint(number, event)
         if upload is None:
             return
         aliases = (f"step-{event.step}", *["best"] * (upload == "best"))
@@ -223,6 +227,18 @@ class RowWriter:
         folder = checkpoint_folder(self._header.folder, event)
         name = f"checkpoint-{self._header.run_id}"
         yield from self._upload(number, event, Upload(name, "model", folder, metadata, aliases))
+
+    def _tell_checkpoint(self, number: int, event: CheckpointSaved | CheckpointDeleted) -> None:
+        """Where a checkpoint is and how good, beside the id of the run: also of one whose bytes stay where they are."""
+        key, ours = f"step-{event.step}", self.run.config.get(OURS, {})
+        told = ours.get("checkpoints", {})
+        if isinstance(event, CheckpointSaved):
+            facts = {"path": event.path, "metrics": event.metrics, "size_bytes": event.size_bytes}
+        else:
+            facts = {"path": event.path, **told.get(key, {}), "is_deleted": True}
+        ours = {**ours, "checkpoints": {**told, key: _without_nan(facts)}}
+        self.run.config.update({OURS: ours}, allow_val_change=True)
+        self.marks.config = number
 
     def _upload(self, number: int, event: AnyEvent, upload: Upload) -> Iterator[Rejection]:
         """Upload as an artifact, and wait for it. Content that W&B has already makes no second version there."""
@@ -353,4 +369,5 @@ _WRITERS: dict[type[Event], Callable[[RowWriter, int, Any], Iterator[Rejection] 
     RunFinished: RowWriter._write_finished,
     EventsDropped: RowWriter._write_dropped,
     ArtifactLogged: RowWriter._write_artifact,
+    CheckpointDeleted: RowWriter._tell_checkpoint,
 }

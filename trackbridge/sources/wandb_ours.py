@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any, cast, get_args
 
 from trackbridge.events.models import (
+    CheckpointDeleted,
     CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
@@ -154,8 +155,30 @@ def finished(t: int, summary: Mapping[str, Any], exit_code: int) -> RunFinished 
     )
 
 
-def checkpoint(t: int, told: ArtifactTold) -> CheckpointSaved | None:
-    """The checkpoint that an artifact was made from; None for any other artifact."""
+def checkpoints(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the adapter told of each checkpoint, by `step-<step>`."""
+    mark = config.get(MARK)
+    told = mark.get("checkpoints") if isinstance(mark, dict) else None
+    return {key: facts for key, facts in told.items() if isinstance(facts, dict)} if isinstance(told, dict) else {}
+
+
+def checkpoint_facts(t: int, key: str, facts: Mapping[str, Any]) -> Iterator[Fact]:
+    """That a checkpoint was saved, and that it was deleted; nothing where what is told of it makes no sense."""
+    try:
+        step, path = int(key.removeprefix("step-")), str(facts["path"])
+        metrics = {str(name): float(value) for name, value in facts.get("metrics", {}).items()}
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return
+    if "metrics" in facts:
+        size_bytes = facts.get("size_bytes")
+        known_bytes = size_bytes if isinstance(size_bytes, int) else None
+        yield CheckpointSaved(seq=0, t=t, step=step, path=path, metrics=metrics, size_bytes=known_bytes)
+    if facts.get("is_deleted") is True:
+        yield CheckpointDeleted(seq=0, t=t, step=step, path=path)
+
+
+def uploaded_checkpoint(t: int, told: ArtifactTold) -> CheckpointSaved | None:
+    """The checkpoint that an artifact was made from, of runs delivered before checkpoints were told of; else None."""
     try:
         metadata = parsed(told.metadata or "{}")
         step, metrics = metadata["step"], metadata["metrics"]

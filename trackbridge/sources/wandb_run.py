@@ -66,6 +66,7 @@ class RunReader:
         )
         self._config: dict[str, Any] = {}
         self._summary: dict[str, Any] = {}
+        self._checkpoints: dict[str, dict[str, Any]] = {}
         self._tags = list(head.told.tags)
         self._kept_files: dict[str, bool] = {}
         self._telemetry: dict[str, Any] = {}
@@ -132,9 +133,17 @@ class RunReader:
         changed = {name: self._config.get(name) for name in apply(self._config, told)}
         if self._is_ours:
             yield from ours.config_facts(self._rows.now_ns, changed)
+            yield from self._told_checkpoints()
         elif changed:
             # What was removed is null: a journal only adds.
             yield ConfigLogged(seq=0, t=self._rows.now_ns, scope="script", config=changed)
+
+    def _told_checkpoints(self) -> Iterator[Fact]:
+        """The checkpoints that were saved or deleted since."""
+        before, self._checkpoints = self._checkpoints, ours.checkpoints(self._config)
+        for key, facts in self._checkpoints.items():
+            if before.get(key) != facts:
+                yield from ours.checkpoint_facts(self._rows.now_ns, key, facts)
 
     def _history(self, message: bytes) -> Iterator[Fact]:
         self._has_rows = True
@@ -187,7 +196,7 @@ class RunReader:
         # A table is logged as an artifact too; the row that names it has its file.
         if told.type == "run_table":
             return
-        if self._is_ours and (saved := ours.checkpoint(self._rows.now_ns, told)):
+        if self._is_ours and not self._checkpoints and (saved := ours.uploaded_checkpoint(self._rows.now_ns, told)):
             yield saved
         elif not self._is_ours:
             names = ("type", "description", "metadata", "aliases", "tags")
