@@ -7,7 +7,7 @@ parameters and "other" values as texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -133,7 +133,7 @@ def _head(api: CometApi, key: str, told: Mapping[str, Any]) -> Head:
     }
     return Head(
         place=f"{SCHEME}{told.get('workspaceName')}/{told.get('projectName')}/{key}",
-        messages=partial(_messages_or_problem, api, key, assets),
+        messages=partial(_messages, api, key, assets),
         members={str(asset["assetId"]): api.file(key, asset) for asset in assets},
         key=key,
         project=str(told.get("projectName") or ""),
@@ -145,27 +145,21 @@ def _head(api: CometApi, key: str, told: Mapping[str, Any]) -> Head:
     )
 
 
-def _messages_or_problem(
-    api: CometApi, key: str, assets: Sequence[Mapping[str, Any]]
-) -> Iterator[Message | SourceProblem]:
-    """All messages; where the server stops answering, what was read counts, and the end is a problem."""
-    try:
-        yield from _messages(api, key, assets)
-    except SourceUnavailable as error:
-        yield SourceProblem(key, "", f"reading stopped here: {error}")
-
-
-def _messages(api: CometApi, key: str, assets: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
+def _messages(api: CometApi, key: str, assets: Sequence[Mapping[str, Any]]) -> Iterator[Message | SourceProblem]:
     """What the server keeps, as the messages that the SDK would have written; their numbers count each kind."""
-    for name, value in _values(api.ask("experiment/parameters", experimentKey=key)).items():
-        yield Message(0, "parameter_msg", {"param": {"paramName": name, "paramValue": value, "source": None}})
-    details = api.ask("experiment/system-details", experimentKey=key) or {}
-    yield Message(0, "system_details", {name: value for name, value in details.items() if value not in (None, [], "")})
-    yield from _metrics(api, key)
     for number, asset in enumerate(assets, 1):
         yield Message(number, "file_upload", _upload(asset))
-    if output := (api.ask("experiment/output", experimentKey=key) or {}).get("output"):
-        yield Message(0, "standard_output", {"output": output})
+    for name, read in _PARTS.items():
+        try:
+            yield from read(api, key)
+        except SourceUnavailable as error:
+            # One that the server cannot give does not cost the others.
+            yield SourceProblem(key, name, str(error))
+
+
+def _parameters(api: CometApi, key: str) -> Iterator[Message]:
+    for name, value in _values(api.ask("experiment/parameters", experimentKey=key)).items():
+        yield Message(0, "parameter_msg", {"param": {"paramName": name, "paramValue": value, "source": None}})
 
 
 def _metrics(api: CometApi, key: str) -> Iterator[Message]:
@@ -177,6 +171,24 @@ def _metrics(api: CometApi, key: str) -> Iterator[Message]:
     points.sort(key=lambda point: time_ns(point.get("timestamp")))
     for number, point in enumerate(points, 1):
         yield Message(number, "metric_msg", {"metric": point, "local_timestamp": point.get("timestamp")})
+
+
+def _details(api: CometApi, key: str) -> Iterator[Message]:
+    details = api.ask("experiment/system-details", experimentKey=key) or {}
+    yield Message(0, "system_details", {name: value for name, value in details.items() if value not in (None, [], "")})
+
+
+def _output(api: CometApi, key: str) -> Iterator[Message]:
+    if output := (api.ask("experiment/output", experimentKey=key) or {}).get("output"):
+        yield Message(0, "standard_output", {"output": output})
+
+
+_PARTS: Mapping[str, Callable[[CometApi, str], Iterator[Message]]] = {
+    "parameters": _parameters,
+    "metrics": _metrics,
+    "system details": _details,
+    "output": _output,
+}
 
 
 def _upload(asset: Mapping[str, Any]) -> dict[str, Any]:
