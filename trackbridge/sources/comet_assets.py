@@ -55,7 +55,8 @@ def asset_of(message: Message, file: SourceFile) -> Asset:
 def asset_facts(asset: Asset) -> Iterator[Fact]:
     """What an asset is here; one that is not what its type says is kept as a file."""
     if asset.metadata:
-        yield Unmapped(asset.t, f"{asset.name}/metadata/step-{asset.step}", dict(asset.metadata))
+        # Many texts have one name and one step; where they are told of differs.
+        yield Unmapped(asset.t, f"metadata/{asset.name}/{asset.line}", dict(asset.metadata))
     try:
         yield _MEDIA.get(_kind(asset), _file)(asset)
     except OSError as error:
