@@ -16,7 +16,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENVIRONMENT = REPOSITORY / ".venv"
-EXTRAS = {"demo": "transformers", "test": "all,dev"}
+EXTRAS = {"demo": "transformers,compare", "test": "all,dev"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -54,6 +54,18 @@ def test_a_seed_that_changes_with_the_setting_cannot_be_told_from_it() -> None:
     ]
 
 
+def test_what_a_pipeline_makes_of_a_setting_is_no_alias_of_it() -> None:
+    def piped(warmup: float, **others: object) -> RunRecord:
+        pipeline = {"training": {"warmup": warmup, **others}}
+        arguments = {"training_arguments": {"warmup_steps": warmup, "lr": others.get("rate")}}
+        return build_run(f"{warmup}", config={"pipeline": pipeline, **arguments})
+
+    one, two = (diff_runs([piped(0.0, rate=first), piped(0.1, rate=second)]) for first, second in ((1, 1), (1, 2)))
+
+    assert set(attributions(one).values()) == {"candidate cause"}
+    assert set(attributions(two).values()) == {"aliased"}
+
+
 def test_seeds_of_replicates_alone_are_a_nuisance() -> None:
     assert attributions(diff_runs([seeded(1e-5, 1), seeded(1e-5, 2)]))["seeds.dropout"] == "nuisance"
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from trackbridge.comparison.aliases import merged, partition
 from trackbridge.comparison.difference import Attribution, Difference
 
+_MADE_BY_THE_PIPELINE = ("training_arguments", "model")
+
 
 def attributed(differences: Sequence[Difference]) -> list[Difference]:
     """The differences, each with its attribution and aliases over the runs they were found in.
@@ -23,11 +25,21 @@ def attributed(differences: Sequence[Difference]) -> list[Difference]:
     paths = {(differences[index].section, *differences[index].path, str(index)): index for index in causes}
     for keys in merged({path: differences[index].values for path, index in paths.items()}):
         together = [paths[path] for path in keys]
+        independent = _independent([differences[index] for index in together])
         for index in together:
             others = tuple(differences[other].key for other in sorted(together) if other != index)
+            if len(independent) == 1:
+                others = ()
             attribution: Attribution = "aliased" if others else "candidate cause"
             found[index] = replace(differences[index], attribution=attribution, aliases=others)
     return found
+
+
+def _independent(differences: Sequence[Difference]) -> list[Difference]:
+    """Those that do not merely follow from another one: from what a pipeline is told, it makes arguments and model."""
+    if not any(one.path[0] == "pipeline" for one in differences):
+        return list(differences)
+    return [one for one in differences if one.section != "config" or one.path[0] not in _MADE_BY_THE_PIPELINE]
 
 
 def _is_nuisance(difference: Difference) -> bool:
