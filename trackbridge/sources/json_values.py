@@ -12,7 +12,7 @@ from trackbridge.errors import SourceRefused
 _decode = msgspec.json.Decoder().decode
 
 
-def parsed(content: bytes) -> Any:
+def parsed(content: bytes | str) -> Any:
     """A value of JSON, where NaN and infinities may stand.
 
     Raises:
@@ -25,7 +25,7 @@ def parsed(content: bytes) -> Any:
         raise SourceRefused("a value is nested so deep that it was made to do harm") from error
 
 
-def _decoded(content: bytes) -> Any:
+def _decoded(content: bytes | str) -> Any:
     try:
         return _decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -14,8 +14,8 @@ from trackbridge.events.values import as_json
 from trackbridge.journal.codec import encode_json
 from trackbridge.sources.base import Fact, SourceArtifact, SourceFile, SourceMedia, SourceProblem
 from trackbridge.sources.files import file_inside
+from trackbridge.sources.json_values import parsed
 from trackbridge.sources.wandb_history import as_json_text
-from trackbridge.sources.wandb_records import parsed
 
 MAX_TABLE_BYTES = 1 << 28
 MAX_HISTOGRAM_BINS = 1 << 20

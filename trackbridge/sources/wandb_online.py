@@ -22,9 +22,10 @@ from trackbridge.sources.base import (
     Unmapped,
 )
 from trackbridge.sources.files import checked_name
+from trackbridge.sources.json_values import parsed
 from trackbridge.sources.wandb_api import WandbApi
 from trackbridge.sources.wandb_history import row_of
-from trackbridge.sources.wandb_records import AxisTold, parsed
+from trackbridge.sources.wandb_records import AxisTold
 from trackbridge.sources.wandb_rows import RowFacts
 
 SCHEME = "wandb://"

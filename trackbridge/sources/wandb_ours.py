@@ -21,10 +21,11 @@ from trackbridge.events.models import (
     Status,
 )
 from trackbridge.sources.base import UNKNOWN_NS, Fact, SourceMedia
+from trackbridge.sources.json_values import parsed
 from trackbridge.sources.wandb_file import read_records
 from trackbridge.sources.wandb_history import Row
 from trackbridge.sources.wandb_media import content_file
-from trackbridge.sources.wandb_records import ArtifactTold, Item, Kind, changes, kind_and_message, parsed
+from trackbridge.sources.wandb_records import ArtifactTold, Item, Kind, changes, kind_and_message
 
 MARK = "trackbridge"
 STEP, EPOCH, SYSTEM_STEP = "trainer/step", "trainer/epoch", "system/seconds"

@@ -6,13 +6,13 @@ Source: wandb_internal.proto of wandb 0.31 (github.com/wandb/wandb); the numbers
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
 
 from trackbridge.errors import SourceRefused
+from trackbridge.sources.json_values import parsed
 from trackbridge.sources.protobuf import as_bytes, as_float, as_int, as_text, fields
 
 MAX_DEPTH = 200
@@ -69,19 +69,6 @@ def kind_and_message(record: bytes) -> tuple[int, bytes]:
         if number in _KINDS:
             return number, as_bytes(value)
     return 0, b""
-
-
-def parsed(text: bytes | str) -> Any:
-    """A value of JSON, where NaN and infinities may stand.
-
-    Raises:
-        ValueError: it is none.
-        SourceRefused: it is nested deeper than any value that a run logs.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise SourceRefused("a value is nested so deep that it was made to do harm") from error
 
 
 def item(message: bytes) -> Item:
