@@ -122,8 +122,8 @@ def _named(database: sqlite3.Connection, path: Path) -> list[_Run]:
     column = "run_id" if "run_id" in _columns(database, "metrics") else "run_name"
     for table in ("metrics", "configs", "system_metrics"):
         if column in _columns(database, table):
-            # The name it had last: runs can be renamed.
-            rows = database.execute(f"SELECT {column}, run_name FROM {table} GROUP BY {column} ORDER BY MIN(id)")
+            # trackio renames all rows of a run at once.
+            rows = database.execute(f"SELECT {column}, MAX(run_name) FROM {table} GROUP BY {column} ORDER BY MIN(id)")
             for key, name in rows:
                 names.setdefault(str(key), str(name))
     return [_Run(path, column, key, name) for key, name in names.items()]
