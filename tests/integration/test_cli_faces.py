@@ -119,6 +119,28 @@ def test_seeds_say_why_they_cannot_tell(root: Path, capsys: Capture) -> None:
     assert "3 or more are needed" in call(capsys, "seeds", "only").out
 
 
+def test_compare_groups_by_the_key_that_is_named(root: Path, capsys: Capture) -> None:
+    record_search(root, 4)
+
+    told = json.loads(call(capsys, "compare", "-g", "search", "--by", "note", "--format", "json").out)
+
+    assert [len(group["run_ids"]) for group in told["groups"]] == [2, 2]
+    assert "the runs of note=0 are no replicates" in call(capsys, "compare", "-g", "search", "--by", "note").out
+
+
+def test_compare_aligns_by_samples_and_refuses_words_it_does_not_know(root: Path, capsys: Capture) -> None:
+    for name, batch_size in (("one", 16), ("other", 32)):
+        with tb.start_run("cola", name=name, root=root, config={"batch_size": batch_size}) as run:
+            for step in range(1, 11):
+                run.log({"eval/mcc": step / batch_size}, step=step)
+
+    out = call(capsys, "compare", "one", "other", "--align", "samples", "--at", "common", "--curve", "eval/mcc").out
+
+    assert "eval/mcc by sample" in out
+    assert "each run at the last common sample." in out
+    assert "cannot align by 'tme' (known: epoch, samples, step, time)" in call(capsys, "compare", "one", "--align", "tme").err
+
+
 def test_compare_tells_the_verdict_against_the_noise_of_the_whole_project(root: Path, capsys: Capture) -> None:
     record_study(root)
     for name, lr, seed in (("a", 7e-5, 7), ("b", 8e-5, 8), ("a2", 7e-5, 9), ("a3", 7e-5, 10)):

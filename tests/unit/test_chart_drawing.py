@@ -226,3 +226,25 @@ def test_the_scale_turns_logarithmic_over_three_decades() -> None:
 
 def test_values_of_zero_have_a_place_on_a_log_scale() -> None:
     assert LogScale.covering(np.array([0.0, 1.0, 10.0])).place(np.array([0.0]))[0] == pytest.approx(0)
+
+
+def test_curves_are_drawn_over_what_the_comparison_aligns_by() -> None:
+    runs = [
+        build_run(name, config={"script": {"batch_size": size, "lr": 1}}, curves={"eval/mcc": {10: 0.4, 20: value}})
+        for name, size, value in (("a", 16, 0.5), ("b", 32, 0.6), ("c", 32, 0.7))
+    ]
+
+    chart = metric_chart(compare(runs, align="samples"), "eval/mcc")
+
+    assert chart.x_title == "sample"
+    assert [line.steps.tolist() for line in chart.lines] == [[160, 320], [320, 640], [320, 640], [320, 640]]
+    assert [band.steps.tolist() for band in chart.bands] == [[320, 640]]
+
+
+def test_a_curve_over_the_seconds_of_training_marks_its_best_point() -> None:
+    run = build_run("a", curves={"eval/mcc": [0.1, 0.6, 0.5]})
+
+    chart = metric_chart(compare([run], align="time"), "eval/mcc")
+
+    assert (chart.x_title, chart.lines[0].best) == ("second", 1)
+    assert np.diff(chart.lines[0].steps).min() > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 
@@ -12,6 +13,7 @@ from trackbridge.cli.selection import chosen_runs, open_root
 from trackbridge.errors import MisuseError, nearest
 
 if TYPE_CHECKING:
+    from trackbridge.comparison.align import Align
     from trackbridge.comparison.comparison import Comparison
     from trackbridge.comparison.run_scores import At
 
@@ -28,34 +30,60 @@ MetricOption: TypeAlias = Annotated[
     str | None, typer.Option("--metric", "-m", help="The score to ask about; the leading one where none is named.")
 ]
 AtOption: TypeAlias = Annotated[str, typer.Option("--at", help="Which value of a run counts: best, last or common.")]
+AlignOption: TypeAlias = Annotated[
+    str, typer.Option("--align", help="What runs are laid side by side along: step, epoch, time or samples.")
+]
+ByOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by", metavar="KEY", help="Group by this config key; may be given again.", show_default="the replicates"
+    ),
+]
 FormatOption: TypeAlias = Annotated[str, typer.Option("--format", help="table, md, json or csv.")]
 FORMATS = ("table", "md", "json", "csv")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which runs: those named, and those of a project or group, below a root."""
+
+    root: Path | None
+    runs: Sequence[str] | None
+    project: str | None
+    group: str | None
+
+
 def asked_comparison(
-    root: Path | None,
-    runs: Sequence[str] | None,
-    project: str | None,
-    group: str | None,
+    asked: Asked,
     *,
     metrics: Sequence[str] | None = None,
+    by: Sequence[str] | None = None,
     at: str = "best",
+    align: str = "step",
     baseline: str | None = None,
 ) -> Comparison:
     """The comparison of the runs asked for; the other runs of their projects tell how far seeds move a score.
 
     Raises:
-        MisuseError: no runs were asked for, or `at` is none of its words.
-        NotFoundError: no such run, group, project or metric.
+        MisuseError: no runs were asked for, or `at` or `align` is none of its words.
+        NotFoundError: no such run, group, project, metric or key.
     """
     from trackbridge.comparison.comparison import compare
 
-    store = open_root(root)
-    chosen = chosen_runs(store, runs or [], project, group)
+    store = open_root(asked.root)
+    chosen = chosen_runs(store, asked.runs or [], asked.project, asked.group)
     reference = store.run(baseline) if baseline else None
     projects = dict.fromkeys(run.project for run in chosen)
     beside = [run for name in projects for run in store.runs(project=name)]
-    return compare(chosen, baseline=reference, metrics=metrics, at=cast("At", at), noise_from=beside)
+    return compare(
+        chosen,
+        baseline=reference,
+        metrics=metrics,
+        by=by,
+        at=cast("At", at),
+        align=cast("Align", align),
+        noise_from=beside,
+    )
 
 
 def check_format(wanted: str, known: Sequence[str] = FORMATS) -> None:

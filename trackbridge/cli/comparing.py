@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trackbridge.cli.asked import (
+    AlignOption,
+    Asked,
     AtOption,
     BaselineOption,
+    ByOption,
     FormatOption,
     MetricsOption,
     RunsArgument,
@@ -65,7 +68,9 @@ def compare(
     project: ProjectOption = None,
     baseline: BaselineOption = None,
     metric: MetricsOption = None,
+    by: ByOption = None,
     at: AtOption = "best",
+    align: AlignOption = "step",
     output_format: FormatOption = "table",
     curve: Annotated[
         str | None,
@@ -80,7 +85,8 @@ def compare(
     from trackbridge.report.markdown import comparison_markdown
 
     check_format(output_format)
-    compared = asked_comparison(root, runs, project, group, metrics=metric, at=at, baseline=baseline)
+    asked = Asked(root, runs, project, group)
+    compared = asked_comparison(asked, metrics=metric, by=by, at=at, align=align, baseline=baseline)
     if curve is not None and curve not in compared.metrics:
         raise NotFoundError(f"this comparison has no metric {curve!r}{nearest(curve, compared.metrics)}")
     if output_format == "json":

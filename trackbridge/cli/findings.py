@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from trackbridge.cli.asked import AtOption, FormatOption, MetricOption, RunsArgument, asked_comparison, check_format
+from trackbridge.cli.asked import (
+    Asked,
+    AtOption,
+    FormatOption,
+    MetricOption,
+    RunsArgument,
+    asked_comparison,
+    check_format,
+)
 from trackbridge.cli.selection import GroupOption, ProjectOption, RootOption
 
 
@@ -25,7 +33,7 @@ def findings(
     from trackbridge.report.findings import findings_table
 
     check_format(output_format)
-    compared = asked_comparison(root, runs, project, group, metrics=metric and [metric], at=at)
+    compared = asked_comparison(Asked(root, runs, project, group), metrics=metric and [metric], at=at)
     now_ns = time.time_ns()
     found = compared.findings(now_ns)
     names = {run.run_id: name for run, name in zip(compared.runs, compared.names, strict=True)}

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from trackbridge.cli.asked import AtOption, FormatOption, MetricOption, RunsArgument, asked_comparison, check_format
+from trackbridge.cli.asked import (
+    Asked,
+    AtOption,
+    FormatOption,
+    MetricOption,
+    RunsArgument,
+    asked_comparison,
+    check_format,
+)
 from trackbridge.cli.selection import GroupOption, ProjectOption, RootOption
 
 
@@ -22,7 +30,7 @@ def importance(
     from trackbridge.report.importance import importance_table
 
     check_format(output_format)
-    found = asked_comparison(root, runs, project, group, metrics=metric and [metric], at=at).importance()
+    found = asked_comparison(Asked(root, runs, project, group), metrics=metric and [metric], at=at).importance()
     if output_format == "json":
         render.print_json(importance_json(found))
     elif output_format == "csv":

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackbridge.cli.asked import AtOption, BaselineOption, MetricsOption, RunsArgument, asked_comparison
+from trackbridge.cli.asked import (
+    AlignOption,
+    Asked,
+    AtOption,
+    BaselineOption,
+    ByOption,
+    MetricsOption,
+    RunsArgument,
+    asked_comparison,
+)
 from trackbridge.cli.selection import GroupOption, ProjectOption, RootOption
 from trackbridge.errors import MisuseError
 
@@ -23,14 +32,17 @@ def report(
     project: ProjectOption = None,
     baseline: BaselineOption = None,
     metric: MetricsOption = None,
+    by: ByOption = None,
     at: AtOption = "best",
+    align: AlignOption = "step",
     against: Annotated[
         str | None, typer.Option("--against", metavar="KEY", help="Also draw scores against this config key.")
     ] = None,
     root: RootOption = None,
 ) -> None:
     """Write a comparison as one HTML file that opens from a mail: verdicts, findings, curves, what differs, seeds."""
-    compared = asked_comparison(root, runs, project, group, metrics=metric, at=at, baseline=baseline)
+    asked = Asked(root, runs, project, group)
+    compared = asked_comparison(asked, metrics=metric, by=by, at=at, align=align, baseline=baseline)
     write_page(compared, output, against=against)
 
 

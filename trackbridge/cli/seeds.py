@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from trackbridge.cli.asked import AtOption, FormatOption, MetricOption, RunsArgument, asked_comparison, check_format
+from trackbridge.cli.asked import (
+    Asked,
+    AtOption,
+    FormatOption,
+    MetricOption,
+    RunsArgument,
+    asked_comparison,
+    check_format,
+)
 from trackbridge.cli.selection import GroupOption, ProjectOption, RootOption
 
 
@@ -22,7 +30,7 @@ def seeds(
     from trackbridge.report.seeds import best_of_table, seed_reasons, seeds_table
 
     check_format(output_format)
-    compared = asked_comparison(root, runs, project, group, metrics=metric and [metric], at=at)
+    compared = asked_comparison(Asked(root, runs, project, group), metrics=metric and [metric], at=at)
     if output_format == "json":
         render.print_json(seeds_json(compared))
     elif output_format == "csv":

@@ -74,6 +74,14 @@ def positions(run: RunRecord, series: Series, align: Align) -> NDArray[np.float6
     return np.asarray(series.steps * scale, dtype=np.float64)
 
 
+def later_of_each_place(places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these places come before all that follow: bool[n], of those that share one the last.
+
+    A resumed run may have gone back, and where one axis is coarser than another, points share a place.
+    """
+    return np.append(np.minimum.accumulate(places[::-1])[::-1][1:] > places[:-1], True)[: len(places)]
+
+
 def value_at(series: Series, step: int) -> tuple[float, int] | None:
     """The last value at or before `step` and the step it was logged at; None when there is none."""
     return held_at(series, series.steps, step)

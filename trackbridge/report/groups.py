@@ -9,7 +9,7 @@ from trackbridge.comparison.comparison import Comparison
 from trackbridge.comparison.replicates import GroupStatistics
 from trackbridge.comparison.scores import GroupScore
 from trackbridge.report.strip import Dot, Strip, StripRow
-from trackbridge.report.tables import AT_WORDS, Cell, Column, Table
+from trackbridge.report.tables import Cell, Column, Table, at_text
 from trackbridge.report.text import counted, number_text
 
 _NONE = "-"
@@ -19,7 +19,7 @@ def group_strip(comparison: Comparison, metric: str) -> Strip:
     """The strip of one metric: a row per group, hollow dots for runs that are no part of its mean."""
     groups = comparison.metrics[metric].groups
     rows = tuple(_row(comparison, metric, index, score) for index, score in enumerate(groups))
-    return Strip(f"{metric}, each run {AT_WORDS[comparison.at]}", rows, "; ".join(map(_told, groups)))
+    return Strip(f"{metric}, each run {at_text(comparison)}", rows, "; ".join(map(_told, groups)))
 
 
 def _row(comparison: Comparison, metric: str, index: int, score: GroupScore) -> StripRow:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from trackbridge.comparison.align import group_curve, positions
+from trackbridge.comparison.align import group_curve, later_of_each_place, positions
 from trackbridge.report.chart import Band, Chart, Line
 from trackbridge.report.scale import LinearScale, LogScale, ScaleKind, TimeScale
 from trackbridge.report.text import counted, number_text
@@ -157,8 +157,7 @@ def _points(curve: Curve, view: View) -> tuple[NDArray[np.int64], NDArray[np.flo
     else:
         told, where = np.isfinite(series.epochs), series.epochs
     places = np.round(where[told] * _PER_UNIT[view.axis]).astype(np.int64)
-    # A resumed run may have gone back, and two points may share a place: the later one stands.
-    kept = np.append(np.minimum.accumulate(places[::-1])[::-1][1:] > places[:-1], True)[: len(places)]
+    kept = later_of_each_place(places)
     return places[kept], values[told][kept]
 
 

@@ -20,7 +20,7 @@ from trackbridge.report.seeds import best_of_chart, best_of_table, seed_reasons,
 from trackbridge.report.strip import draw_strip
 from trackbridge.report.sweep import sweep_chart
 from trackbridge.report.tables import (
-    AT_WORDS,
+    at_text,
     circumstances_table,
     group_text,
     groups_table,
@@ -119,7 +119,7 @@ def sweeps_panel(comparison: Comparison, key: str) -> str:
     """
     sweeps = [sweep(comparison, metric, key) for metric in shown_metrics(comparison)[:MAX_CHARTS]]
     charts = [element("figure", *_in_both_sizes(sweep_chart(one), MAX_POINTS)) for one in sweeps]
-    words = f"A dot: one run, {AT_WORDS[comparison.at]}. The line: their means, with a band of one standard deviation."
+    words = f"A dot: one run, {at_text(comparison)}. The line: their means, with a band of one standard deviation."
     left_out = max((one.n_without for one in sweeps), default=0)
     words += f" {counted(left_out, 'run')} without that key or score not shown." if left_out else ""
     heading = element("h2", text(f"Scores against {key}"))

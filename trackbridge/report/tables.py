@@ -32,7 +32,7 @@ MAX_KEYS_IN_SENTENCE = 6
 MAX_KEYS_IN_CELL = 3
 SHORT_DIGEST = 12
 
-AT_WORDS: dict[At, str] = {"best": "at its best", "last": "at its end", "common": "at the last common step"}
+_AT_WORDS: dict[At, str] = {"best": "at its best", "last": "at its end", "common": "at the last common {}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,13 @@ def subtitle_text(comparison: Comparison) -> str:
     if leading is None:
         return "No metric was logged."
     better = "lower" if leading.lower_is_better else "higher"
-    return f"Compared by {leading.name} ({better} is better), each run {AT_WORDS[comparison.at]}."
+    return f"Compared by {leading.name} ({better} is better), each run {at_text(comparison)}."
+
+
+def at_text(comparison: Comparison) -> str:
+    """Which value of a run counts, in words: `at its best`, `at the last common epoch`."""
+    unit = next((metric.common.unit for metric in comparison.metrics.values()), "step")
+    return _AT_WORDS[comparison.at].format(unit)
 
 
 def groups_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
@@ -109,7 +115,7 @@ def groups_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
             if place == 0:
                 cells.append(Cell(_range_text(score)))
         rows.append(tuple(cells))
-    caption = f"mean ± standard deviation over runs (n - 1), each run {AT_WORDS[comparison.at]}"
+    caption = f"mean ± standard deviation over runs (n - 1), each run {at_text(comparison)}"
     return Table("Replicate groups", tuple(columns), tuple(rows), caption)
 
 
