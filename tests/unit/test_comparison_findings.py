@@ -131,6 +131,10 @@ def test_the_replicate_that_stands_apart_is_named() -> None:
 
     assert told.run_id == runs[-1].run_id
     assert "0.3 stands apart from the 6 other runs" in told.sentence
+    assert told.value is not None
+    assert told.threshold is not None
+    assert told.value > told.threshold
+    assert f"{told.value:.3g} standard deviations, where {told.threshold:.3g} are usual" in told.sentence
 
 
 def test_a_silent_run_is_stalled_only_where_the_time_is_known() -> None:

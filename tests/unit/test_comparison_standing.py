@@ -173,3 +173,11 @@ def test_the_rate_of_failed_runs_has_an_interval_and_eight_runs_an_interquartile
     )
     assert statistics.best_run_optimism is not None
     assert statistics.interval is not None
+
+
+@pytest.mark.parametrize(("n", "has_one"), [(7, False), (8, True)])
+def test_an_interquartile_mean_comes_with_eight_runs(n: int, has_one: bool) -> None:
+    statistics = compare([run(f"run-{k}", [0.5 + k / 100]) for k in range(n)]).metrics["eval/mcc"].groups[0].statistics
+
+    assert statistics is not None
+    assert (statistics.iqm is not None) == has_one

@@ -240,7 +240,12 @@ def test_rosners_outliers_are_found() -> None:
     )
     values = [float(word) for word in rosner.split()]
 
-    assert sorted(values[index] for index in outliers(values)) == [5.34, 5.42, 6.01]
+    found = outliers(values)
+
+    assert sorted(values[one.place] for one in found) == [5.34, 5.42, 6.01]
+    # The deviations and critical values of the NIST handbook's worked example of this data, section 1.3.5.17.3.
+    assert [one.deviations for one in found] == pytest.approx([3.118, 2.942, 3.179], abs=1e-3)
+    assert [one.critical for one in found] == pytest.approx([3.158, 3.151, 3.143], abs=2e-3)
 
 
 @pytest.mark.parametrize("n", [5, 10, 25])

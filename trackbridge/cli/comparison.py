@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 MAX_METRICS = 6
 MAX_FINDINGS = 5
 MAX_SENTENCES = 3
-MAX_RUNS_READ = 200
-"""Findings read whole curves, which takes seconds for a thousand runs."""
+MAX_RUNS_READ = 500
+"""Findings read whole curves, which takes seconds for a thousand long runs."""
 
 WIDE_ENOUGH_FOR_A_CURVE = 100
 

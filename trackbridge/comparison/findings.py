@@ -73,13 +73,14 @@ def _degenerate(runs: Sequence[RunRecord], leading: MetricComparison, names: Map
 def _seed_outliers(leading: MetricComparison, names: Mapping[str, str]) -> Iterator[Finding]:
     for group in leading.groups:
         ids, scores = list(group.counted), list(group.counted.values())
-        for index in outliers(scores):
+        for index, deviations, critical in outliers(scores):
             others = fmean(score for place, score in enumerate(scores) if place != index)
             sentence = (
                 f"{names[ids[index]]}: {leading.name} {scores[index]:.4g} stands apart from the {len(ids) - 1} other"
-                f" runs of {group.label}, whose mean is {others:.4g} (generalized ESD, alpha {ALPHA})"
+                f" runs of {group.label}, whose mean is {others:.4g}: {deviations:.3g} standard deviations, where"
+                f" {critical:.3g} are usual (generalized ESD, alpha {ALPHA})"
             )
-            yield Finding("seed_outlier", "warning", ids[index], sentence, leading.name, None, scores[index], others)
+            yield Finding("seed_outlier", "warning", ids[index], sentence, leading.name, None, deviations, critical)
 
 
 def _with_lengths(

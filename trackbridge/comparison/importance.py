@@ -29,6 +29,9 @@ MIN_SETTINGS = 5
 VISIBLE_ENOUGH = 0.5
 """Where even a parameter that explains this share of the ranking could go unseen, "no evidence" would mislead."""
 
+MAX_NAMED = 4
+"""A sentence names so many keys that cannot be told apart."""
+
 CLOSE = 0.5
 """From this correlation on, another parameter is named beside one that is associated with the score."""
 
@@ -56,7 +59,9 @@ class ParameterImportance:
     def sentence(self) -> str:
         """The evidence with its numbers, to be read on its own."""
         one = self.parameter
-        name = " = ".join((one.key, *one.aliases)) + (" (cannot be told apart)" if one.aliases else "")
+        keys = (one.key, *one.aliases)
+        more = f" and {len(keys) - MAX_NAMED} more" if len(keys) > MAX_NAMED else ""
+        name = " = ".join(keys[:MAX_NAMED]) + more + (" (cannot be told apart)" if one.aliases else "")
         return f"{name}: {self._claim()}{self._failing()}"
 
     def _claim(self) -> str:
