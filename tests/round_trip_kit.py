@@ -46,6 +46,8 @@ def _resumed(run: tb.Run, work: Path) -> None:
     table = tb.Table(["wer", "was"], ROWS, caption="Wer?")
     run.log({"story": tb.Text("Es war\neinmal"), "confusion": table}, step=6)
     run.log({"sample": tb.Image(bytes.fromhex(PNG)), "weights": tb.Histogram([1.0, 2.0, 2.0], bins=2)}, step=6)
+    (work / "checkpoint-6").mkdir()
+    run.log_checkpoint(work / "checkpoint-6", step=6, metrics={"eval/mcc": 0.25})
     run.log_summary({"best": 0.5, "where": {"step": 3}})
     run.log_artifact(work / "notes.bin", name="notes", type="data")
     raise ZeroDivisionError("on purpose")

@@ -24,7 +24,7 @@ class Description(msgspec.Struct, kw_only=True):
 
     Attributes:
         config: by scope; the seeds are the scope `seeds`.
-        checkpoints: by `step-<step>`: path, scores, size, and whether it was deleted since.
+        checkpoints: by `step-<step>`: path, scores, size, when it was saved, and whether it was deleted since.
     """
 
     tags: list[str] = []
@@ -54,7 +54,7 @@ class Description(msgspec.Struct, kw_only=True):
 
     def _take_checkpoint(self, event: AnyEvent) -> str | None:
         if isinstance(event, CheckpointSaved):
-            facts = {"path": event.path, "metrics": event.metrics, "size_bytes": event.size_bytes}
+            facts = {"path": event.path, "metrics": event.metrics, "size_bytes": event.size_bytes, "t": event.t}
             self.checkpoints[f"step-{event.step}"] = facts
             return "checkpoints"
         if isinstance(event, CheckpointDeleted):

@@ -268,8 +268,9 @@ class Translator:
         return Picture(row, series.path, series.count - 1, event.step, at_ms, content, event.caption)
 
     def _checkpoint(self, row: int, event: CheckpointSaved) -> Iterator[Change]:
-        facts = {"path": event.path, "metrics": event.metrics, "is_deleted": False}
-        yield from self._assign(row, f"checkpoints/step-{event.step}", facts)
+        saved = _time(event.t) if event.t else None
+        facts = {"path": event.path, "size_bytes": event.size_bytes, "saved": saved, "is_deleted": False}
+        yield from self._assign(row, f"checkpoints/step-{event.step}", {**_known(facts), "metrics": event.metrics})
 
     def _checkpoint_deleted(self, row: int, event: CheckpointDeleted) -> Iterator[Change]:
         yield from self._assign(row, f"checkpoints/step-{event.step}", {"is_deleted": True})

@@ -89,6 +89,10 @@ def our_facts(run: StoredRun, session: OurSession) -> Iterator[Fact]:
         yield from _described(run, documents)
     yield from run.problems
     yield from _points(run, session, has_summary=bool(documents["summary"]))
+    for name, facts in documents["checkpoints"].items():
+        # Of runs delivered before it was told when, all were saved in the first session.
+        if session.has(facts.get("t", UNKNOWN_NS)):
+            yield from _checkpoint(facts.get("t", run.started_ns), int(name.removeprefix("step-")), facts)
     yield from _media(files, session, run.tags)
     if session.next_row == OurSession().next_row:
         yield from _other_files(files, run.tags)
@@ -112,8 +116,6 @@ def _described(run: StoredRun, documents: Mapping[str, dict[str, Any]]) -> Itera
         yield EnvironmentCaptured(seq=0, t=t, environment=documents["environment"])
     if documents["summary"]:
         yield SummaryLogged(seq=0, t=t, values=documents["summary"])
-    for name, facts in documents["checkpoints"].items():
-        yield from _checkpoint(t, int(name.removeprefix("step-")), facts)
     yield Unmapped(t, "run_id", run.tags[RUN_ID])
     for name, value in run.tags.items():
         if name.startswith("trackbridge.events_dropped."):

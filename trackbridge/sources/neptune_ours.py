@@ -56,9 +56,9 @@ class OurSession(NamedTuple):
     checkpoint: str | None = None
     next_t: int = 2**63
 
-    def has(self, point: SeriesPoint) -> bool:
-        """Whether it was logged in this session. Times are whole milliseconds at Neptune."""
-        return self.t // 1_000_000 <= point.t // 1_000_000 < self.next_t // 1_000_000
+    def has(self, t: int) -> bool:
+        """Whether something was logged in this session. Times are whole milliseconds at Neptune."""
+        return self.t // 1_000_000 <= t // 1_000_000 < self.next_t // 1_000_000
 
 
 def our_run_id(run: NeptuneRun) -> str | None:
@@ -88,6 +88,7 @@ def our_facts(run: NeptuneRun, session: OurSession) -> Iterator[Fact]:
         yield from _described(run)
         yield from run.problems
     yield from _points(run, session)
+    yield from _checkpoints(run, session)
     if session.next_t == OurSession().next_t:
         # What has no time goes with the last of the sessions, whose steps nothing supersedes.
         yield from _files(run)
@@ -108,8 +109,6 @@ def _described(run: NeptuneRun) -> Iterator[Fact]:
         yield EnvironmentCaptured(seq=0, t=t, environment=environment)
     if summary := _whole(run, "summary"):
         yield SummaryLogged(seq=0, t=t, values=summary)
-    for name, facts in nested(_below("checkpoints", run.values)).items():
-        yield from _checkpoint(t, int(name.removeprefix("step-")), facts)
     for name, value in _below("run/events_dropped", run.values).items():
         yield Unmapped(t, f"events_dropped/{name}", value)
     yield Unmapped(t, "run_id", run.values["run/id"])
@@ -126,12 +125,18 @@ def _whole(run: NeptuneRun, what: str) -> dict[str, Any]:
     return merged or nested(_below(what, run.values))
 
 
-def _checkpoint(t: int, step: int, facts: Mapping[str, Any]) -> Iterator[Fact]:
-    path, metrics = str(facts.get("path", "")), _flat(facts.get("metrics", {}))
-    if path:
-        yield CheckpointSaved(seq=0, t=t, step=step, path=path, metrics=metrics)
-    if facts.get("is_deleted") is True:
-        yield CheckpointDeleted(seq=0, t=t, step=step, path=path)
+def _checkpoints(run: NeptuneRun, session: OurSession) -> Iterator[Fact]:
+    """The checkpoints that a session saved; of runs delivered before that was told, all with the first."""
+    for name, facts in nested(_below("checkpoints", run.values)).items():
+        t = _nanoseconds(facts.get("saved"))
+        path, size_bytes = str(facts.get("path", "")), facts.get("size_bytes")
+        if not path or not session.has(t):
+            continue
+        step, metrics = int(name.removeprefix("step-")), _flat(facts.get("metrics", {}))
+        known_bytes = size_bytes if isinstance(size_bytes, int) else None
+        yield CheckpointSaved(seq=0, t=t, step=step, path=path, metrics=metrics, size_bytes=known_bytes)
+        if facts.get("is_deleted") is True:
+            yield CheckpointDeleted(seq=0, t=t, step=step, path=path)
 
 
 def _in_order(run: NeptuneRun) -> Iterator[SeriesPoint | SourceProblem]:
@@ -164,7 +169,7 @@ def _points(run: NeptuneRun, session: OurSession) -> Iterator[Fact]:
             if not session.t:
                 yield point
             continue
-        if not session.has(point):
+        if not session.has(point.t):
             continue
         t = point.t // 1_000_000 * 1_000_000
         namespace, _, name = _FURTHER.sub("", point.path).partition("/")
@@ -181,7 +186,7 @@ def _points(run: NeptuneRun, session: OurSession) -> Iterator[Fact]:
 def _epochs(run: NeptuneRun, session: OurSession) -> Epochs:
     epochs = Epochs()
     for point in run.series():
-        if isinstance(point, SeriesPoint) and _is_epoch(point) and session.has(point):
+        if isinstance(point, SeriesPoint) and _is_epoch(point) and session.has(point.t):
             epochs.tell(int(point.step or 0), point.t, float(point.value))
     return epochs
 

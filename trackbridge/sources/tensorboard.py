@@ -9,23 +9,25 @@ that wrote it.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from trackbridge.errors import NotFoundError
 from trackbridge.events.models import RunResumed, RunStarted
-from trackbridge.sources.base import Asked, Fact, SourceFile, SourceProblem, SourceRun
+from trackbridge.sources.base import UNKNOWN_NS, Asked, Fact, SourceFile, SourceProblem, SourceRun
 from trackbridge.sources.files import file_inside
-from trackbridge.sources.protobuf import as_bytes, as_int, fields
+from trackbridge.sources.protobuf import as_bytes, as_float, as_int, fields
 from trackbridge.sources.tensorboard_events import SESSION_START, FoundEvent, read_event
-from trackbridge.sources.tensorboard_ours import OurValues, our_labels, our_run_id
+from trackbridge.sources.tensorboard_ours import OurValues, our_checkpoints, our_labels, our_run_id
 from trackbridge.sources.tensorboard_records import Damage, first_bytes, read_records
-from trackbridge.sources.tensorboard_values import TheirValues
+from trackbridge.sources.tensorboard_values import TheirValues, nanoseconds
 
 _MARK = "tfevents"
 _JOURNAL = re.compile(r"journal-.+\.jsonl")
@@ -43,13 +45,21 @@ class _Place(NamedTuple):
     at: int
 
 
+_START = _Place(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """A session: from where to where it was written, and the step after which it supersedes what was before."""
+    """A session: from where to where it was written, and the step after which it supersedes what was before.
 
-    begin: _Place
-    end: _Place | None
-    from_step: int | None
+    `since` and `until`: when it began and when the next one did, in nanoseconds.
+    """
+
+    begin: _Place = _START
+    end: _Place | None = None
+    from_step: int | None = None
+    since: int = UNKNOWN_NS
+    until: int = 2**63
 
 
 class TensorboardSource:
@@ -102,7 +112,7 @@ def _runs_of(folder: Path, names: Sequence[str], *, log_folder: Path) -> Iterato
     project = (folder.parent if is_log_folder else log_folder).name
     identity = our_run_id(files[0].name)
     if identity is not None:
-        project, name = our_labels(_events(files[:1], _Stretch(_Place(0, 0), None, None))) or (project, name)
+        project, name = our_labels(_events(files[:1], _Stretch())) or (project, name)
     for number, stretch in enumerate(_stretches(files)):
         facts = partial(_facts, files, stretch, project, name)
         known_by = identity or f"{folder.name}/{files[0].name}"
@@ -111,17 +121,18 @@ def _runs_of(folder: Path, names: Sequence[str], *, log_folder: Path) -> Iterato
 
 def _stretches(files: Sequence[SourceFile]) -> list[_Stretch]:
     """The sessions of a run: each restart begins one, but for a restart of nothing."""
-    restarts: list[tuple[_Place, int | None]] = [(_Place(0, 0), None)]
+    begun = [_Stretch()]
     has_values = False
     for number, source in enumerate(files):
         with source.open() as file:
             for record in first_bytes(file):
-                step = _restart_step(record.content)
-                if step is not None and has_values:
-                    restarts.append((_Place(number, record.at), step - 1))
+                restart = _restart(record.content)
+                if restart is not None and has_values:
+                    step, t = restart
+                    begun.append(_Stretch(_Place(number, record.at), None, step - 1, t))
                 has_values |= _has_values(record.content)
-    ends = [place for place, _ in restarts[1:]]
-    return [_Stretch(begin, end, step) for (begin, step), end in zip(restarts, [*ends, None], strict=True)]
+    ended = [replace(one, end=after.begin, until=after.since) for one, after in pairwise(begun)]
+    return [*ended, begun[-1]]
 
 
 def _has_values(start: bytes) -> bool:
@@ -130,14 +141,16 @@ def _has_values(start: bytes) -> bool:
     return match is not None and match[1] not in _NO_VALUES
 
 
-def _restart_step(content: bytes) -> int | None:
-    """The step at which a session starts again; None where the record is no such mark."""
+def _restart(content: bytes) -> tuple[int, int] | None:
+    """The step at which a session starts again, and when; None where the record is no such mark."""
     if len(content) >= _MARK_BYTES:
         return None
     try:
         event = dict(fields(content))
         status = dict(fields(as_bytes(event[7]))).get(1) if 7 in event else None
-        return as_int(event.get(2, 0)) if status == SESSION_START else None
+        time_s = as_float(event[1]) if 1 in event else 0.0
+        is_start = status == SESSION_START and math.isfinite(time_s)
+        return (as_int(event.get(2, 0)), nanoseconds(time_s)) if is_start else None
     except ValueError:
         return None
 
@@ -158,6 +171,8 @@ def _facts(files: Sequence[SourceFile], stretch: _Stretch, project: str, name: s
             yield from values.facts(event)
         except (ValueError, LookupError, TypeError) as error:
             yield SourceProblem(file, f"byte {at}", f"a value in this record cannot be read: {error}")
+    if isinstance(values, OurValues):
+        yield from our_checkpoints(_events(files[:1], _Stretch()), since=stretch.since, until=stretch.until)
     yield from values.closing()
 
 

@@ -53,6 +53,19 @@ def our_labels(events: Iterable[FoundEvent | SourceProblem]) -> tuple[str, str] 
     return None
 
 
+def our_checkpoints(events: Iterable[FoundEvent | SourceProblem], *, since: int, until: int) -> Iterator[Fact]:
+    """The checkpoints that were saved between two times, out of the first of the run's files."""
+    for found in events:
+        for value in found.event.values if isinstance(found, FoundEvent) else ():
+            if value.tag != f"{_PREFIX}checkpoints":
+                continue
+            for name, facts in _document({"told": _text(value)}, "told").items():
+                # Of runs delivered before it was told when, all were saved in the first session.
+                t = facts.get("t", UNKNOWN_NS)
+                if since <= t < until:
+                    yield from _checkpoint(t, int(name.removeprefix("step-")), facts)
+
+
 class OurValues:
     """What trackbridge's own adapter said of a run, event by event."""
 
@@ -117,8 +130,6 @@ def _described(t: int, told: dict[str, str]) -> Iterator[Fact]:
         yield EnvironmentCaptured(seq=0, t=started_ns, environment=environment)
     if summary := _document(told, "summary"):
         yield SummaryLogged(seq=0, t=started_ns, values=summary)
-    for name, facts in _document(told, "checkpoints").items():
-        yield from _checkpoint(started_ns, int(name.removeprefix("step-")), facts)
 
 
 def _checkpoint(t: int, step: int, facts: dict[str, Any]) -> Iterator[Fact]:

@@ -21,7 +21,7 @@ from trackbridge.events.models import MetricsLogged
 from trackbridge.journal.codec import decode_json
 from trackbridge.journal.console import console_text
 from trackbridge.sources.base import UNKNOWN_NS
-from trackbridge.store.records import RunRecord
+from trackbridge.store.records import Checkpoint, RunRecord
 from trackbridge.testing.written import events_of
 
 TIME_TOLERANCE_NS = 1_000_000
@@ -99,7 +99,7 @@ def _fields(run: RunRecord) -> dict[str, Parts]:
         "summary": _leaves(run.summary),
         **_media(run),
         "files": {one.name: (one.type, one.size_bytes, one.sha256) for one in run.artifacts},
-        "checkpoints": {(one.step, one.path): (dict(one.metrics), one.deleted) for one in run.checkpoints},
+        "checkpoints": {_checkpoint_key(one): (dict(one.metrics), one.size_bytes) for one in run.checkpoints},
         "console": _known({"console": console_text(Path(run.path)) or None}),
         "status and exit code": _known({"status": last.status, "exit code": last.exit_code}),
         "error and traceback": _known({"error": last.error, "traceback": last.traceback}),
@@ -139,6 +139,11 @@ def _media(run: RunRecord) -> dict[str, Parts]:
         if one.caption is not None:
             fields["captions"][key] = one.caption
     return fields
+
+
+def _checkpoint_key(one: Checkpoint) -> tuple[object, ...]:
+    states = {"deleted": one.deleted, "superseded": one.superseded}
+    return (one.step, one.path, *(state for state, holds in states.items() if holds))
 
 
 def _content(path: Path) -> Any:
