@@ -85,6 +85,35 @@ def test_a_comparison_fits_its_terminal() -> None:
         assert max(plain.measure(line).minimum for line in lines) <= width
 
 
+def test_settings_are_folded_where_a_column_for_each_group_has_no_room() -> None:
+    comparison = compare(
+        [
+            build_run(f"{k}", config={"script": {"how_it_is_done": f"the long name {k}"}}, curves={"m": [0.5]})
+            for k in "abcd"
+        ]
+    )
+    wide, narrow = terminal(160), terminal(60)
+
+    print_comparison(comparison, wide)
+    print_comparison(comparison, narrow)
+
+    assert "(1 group)" not in shown(wide)
+    assert "the long name a (1 group)" in shown(narrow)
+
+
+def test_of_more_verdicts_than_anybody_reads_their_number_comes_first() -> None:
+    runs = [
+        build_run(f"{lr} {seed}", config={"script": {"lr": lr}}, curves={"m": [lr / 10 + seed / 100]})
+        for lr in range(1, 6)
+        for seed in range(3)
+    ]
+    console = terminal(120)
+
+    print_comparison(compare(runs, baseline=runs[0]), console)
+
+    assert "m, 4 comparisons: 4 better; the table of verdicts is below" in shown(console)
+
+
 def test_colours_are_only_for_terminals() -> None:
     plain = Console(file=io.StringIO(), width=200)
     print_comparison(compare(study()), plain)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, get_args
 
 from rich.console import Console
 
 from trackbridge.cli import render
 from trackbridge.cli.plot import plot
+from trackbridge.comparison.verdict import Verdict
 from trackbridge.report.curves import metric_chart
 from trackbridge.report.findings import TONES as FINDING_TONES
 from trackbridge.report.groups import replicates_table
 from trackbridge.report.tables import (
     circumstances_table,
+    folded_settings_table,
     groups_table,
     runs_table,
     settings_table,
@@ -58,12 +61,22 @@ def print_comparison(comparison: Comparison, console: Console | None = None, *, 
     runs = runs_table(comparison, metrics)
     if metrics and render.can_sketch(console):
         runs = render.with_curves(runs, comparison.runs, metrics[0])
-    render.print_tables(console, [settings_table(comparison), circumstances_table(comparison)])
+    settings = settings_table(comparison)
+    if not render.has_room(console, settings):
+        settings = folded_settings_table(comparison)
+    render.print_tables(console, [settings, circumstances_table(comparison)])
     render.print_tables(console, [runs])
     render.print_lineage(console, comparison.lineage_graph)
 
 
 def _print_answer(console: Console, comparison: Comparison) -> None:
+    verdicts = leading_verdicts(comparison)
+    if len(verdicts) > MAX_SENTENCES:
+        counts = Counter(one.verdict for one in verdicts)
+        told = ", ".join(f"{counts[word]} {word}" for word in get_args(Verdict) if counts[word])
+        begin = f"{verdicts[0].metric}, {len(verdicts)} comparisons"
+        render.print_line(console, f"{begin}: {told}; the table of verdicts is below")
+        render.print_line(console)
     for one in _told(comparison):
         render.print_line(console, one.sentence, style=render.tone_style(VERDICT_TONES[one.verdict]))
         render.print_line(console)

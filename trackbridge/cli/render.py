@@ -106,6 +106,11 @@ def tone_style(tone: Tone) -> str:
     return _TONES[tone]
 
 
+def has_room(console: Console, table: Table) -> bool:
+    """Whether the table's essential columns fit side by side."""
+    return _width(fitted(table, console.width)[0]) <= console.width
+
+
 def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
     """The table without the columns that do not fit, and their titles, the most important first.
 

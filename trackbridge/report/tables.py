@@ -68,6 +68,7 @@ class Table:
 
 
 _CLASS = Column("class")
+_SETTINGS = "What differs between the groups"
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -144,14 +145,19 @@ def runs_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
 
 def settings_table(comparison: Comparison) -> Table:
     """What differs between the groups: one row per config key, one column per group, or folded where there are many."""
+    if len(comparison.groups) > MAX_GROUP_COLUMNS:
+        return folded_settings_table(comparison)
     between = diff_runs([group.runs[0] for group in comparison.groups])
     told = between.in_section("config", "data")
     labels = [group.label for group in comparison.groups]
-    title = "What differs between the groups"
-    if len(labels) > MAX_GROUP_COLUMNS:
-        return _causes_table(title, told, unit="groups")
-    table = differences_table(title, told, labels, between.reference)
+    table = differences_table(_SETTINGS, told, labels, between.reference)
     return replace(table, caption="; ".join(alias_sentences(between, told)))
+
+
+def folded_settings_table(comparison: Comparison) -> Table:
+    """What differs between the groups, keys that vary together in one row: distinct values and how many have each."""
+    between = diff_runs([group.runs[0] for group in comparison.groups])
+    return _causes_table(_SETTINGS, between.in_section("config", "data"), unit="groups")
 
 
 def lineage_table(lineage: Sequence[Descent]) -> Table:
