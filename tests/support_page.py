@@ -39,7 +39,7 @@ HEAD = """# What can each tracker carry?
 This page is made from what the adapters say of themselves, and the contract suite holds each of them to it.
 **yes** is as it was logged, **changed** by the rule below the table, **no** comes back as a rejection, which
 `trackbridge status` lists. Name, metrics, seeds, environment and summary arrive everywhere.
-[How runs get there](delivery.md).
+[How runs get there](delivery.md). [What comes back when they are imported from there](bridges.md).
 """
 
 
