@@ -48,7 +48,6 @@ RULES: Mapping[str, Mapping[str, str]] = {
         "config": "the id that the run had at W&B before, in the scope `wandb`, gives way to the new one",
         "histograms": "of more than 512 bins, neighbours are put together; where the source told no count of values"
         " that are not finite, it is 0",
-        "start and end": "what has no time, such as a table of MLflow's, gets that of the delivery, and ends the run",
     },
     "comet": {},
     "neptune": {"histograms": "where the source told no count of values that are not finite, it is 0"},

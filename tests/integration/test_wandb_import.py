@@ -14,7 +14,10 @@ from wandb_writer import STARTED_S, WrittenRun
 import trackbridge as tb
 from trackbridge.adapters.base import Ending
 from trackbridge.adapters.wandb import WandbAdapter
+from trackbridge.events.models import MetricsLogged, RunFinished
 from trackbridge.sources.importing import import_runs
+from trackbridge.testing.crossing import cross
+from trackbridge.testing.journals import ToldJournal
 from trackbridge.testing.rows import RowBuilder
 
 
@@ -55,6 +58,22 @@ def test_a_run_without_times_is_delivered_and_comes_back_without_them(
     (run,) = tb.open_store(root).runs()
     assert run.started_ns == 0
     assert run.series("loss").times_ns.tolist() == [0]
+
+
+def test_what_has_no_time_in_a_run_that_has_one_comes_back_without(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    told = ToldJournal().start("imported").log(1, {"loss": 1.0})
+    told.tell(MetricsLogged, step=2, metrics={"loss": 0.5}, after_s=1)
+    told.events[-1] = msgspec.structs.replace(told.events[-1], t=0)
+    told.tell(RunFinished, status="finished", exit_code=0).write(root)
+    record = tb.open_store(root).run("imported")
+
+    back, _ = round_trip_kit.there_and_back(record, root, tracker="wandb", back=tmp_path / "back")
+
+    assert [t == 0 for t in back.series("loss").times_ns.tolist()] == [False, True]
+    assert cross(record, back)["start and end"].fate == "kept"
 
 
 def test_a_run_that_was_renamed_is_told_by_its_last_name(tmp_path: Path, root: Path) -> None:

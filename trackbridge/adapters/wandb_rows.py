@@ -41,7 +41,8 @@ from trackbridge.events.models import (
 from trackbridge.settings import vendor_variable
 
 ROWS = "trackbridge/rows"
-_TAKEN_NAMES = {"_step", "_timestamp", "_runtime", "_wandb", STEP, EPOCH, SYSTEM_STEP, ""}
+UNTIMED = "trackbridge/untimed"
+_TAKEN_NAMES = {"_step", "_timestamp", "_runtime", "_wandb", STEP, EPOCH, SYSTEM_STEP, UNTIMED, ""}
 MAX_ARTIFACT_NAME = 128
 MAX_BINS = 512
 _UPLOAD_TIMEOUT_S = 3600
@@ -162,8 +163,8 @@ class RowWriter:
         if number < self.first_row:
             return
         # The user's own steps may go back after a resume, and W&B drops rows that do: the row's number never does.
-        # Of an imported point it may be unknown, which is 0; then W&B notes when it was delivered.
-        time_s = {"_timestamp": event.t / 1e9} if event.t else {}
+        # Of an imported point the time may be unknown, which is 0; then W&B notes when it was delivered.
+        time_s = {"_timestamp": event.t / 1e9} if event.t else {UNTIMED: 1}
         self.run.log({**values, **time_s}, step=number, commit=True)
         self.marks.history = number
 

@@ -99,8 +99,11 @@ def count_resumed(path: Path) -> int:
 def take_columns(row: Row) -> float | None:
     """Take the columns of a row out that carry its step; its epoch, where it has one.
 
-    `row.number` becomes the step, so that the rest of the row belongs to it.
+    `row.number` becomes the step, so that the rest of the row belongs to it. `row.t` of what had no time is that of the
+    delivery, and is taken back.
     """
+    if row.numbers.pop(f"{MARK}/untimed", None) is not None:
+        row.t = UNKNOWN_NS
     step = row.numbers.pop(STEP, None)
     system_step = row.numbers.pop(SYSTEM_STEP, None)
     own = step if step is not None else system_step

@@ -43,10 +43,10 @@ class RowFacts:
         row.number += self._first_number
         if self._is_timeless:
             row.t = UNKNOWN_NS
-        self.now_ns = max(self.now_ns, row.t)
         if self._is_ours:
             yield from self._restored(row)
             return
+        self.now_ns = max(self.now_ns, row.t)
         for step, numbers in self.axes.by_step(row).items():
             if numbers:
                 yield Points(row.t, step, numbers)
@@ -55,6 +55,7 @@ class RowFacts:
 
     def _restored(self, row: Row) -> Iterator[Fact]:
         epoch = ours.take_columns(row)
+        self.now_ns = max(self.now_ns, row.t)
         captions = ours.take_captions(row)
         if row.numbers:
             yield Points(row.t, row.number, row.numbers, epoch)
