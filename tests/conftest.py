@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,15 @@ def _only_loopback() -> Iterator[None]:
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in a folder of its own, so nothing it writes by default lands in the project."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_left_open() -> Iterator[None]:
+    """What a crash left open ends with its test, as it would with its process, and is no later test's current run."""
+    yield
+    endings = sys.modules.get("trackbridge.run.endings")
+    while endings is not None and (run := endings.innermost_open()) is not None:
+        run.finish("killed")
 
 
 @pytest.fixture
