@@ -138,7 +138,10 @@ def test_compare_aligns_by_samples_and_refuses_words_it_does_not_know(root: Path
 
     assert "eval/mcc by sample" in out
     assert "each run at the last common sample." in out
-    assert "cannot align by 'tme' (known: epoch, samples, step, time)" in call(capsys, "compare", "one", "--align", "tme").err
+    assert (
+        "cannot align by 'tme' (known: epoch, samples, step, time)"
+        in call(capsys, "compare", "one", "--align", "tme").err
+    )
 
 
 def test_compare_tells_the_verdict_against_the_noise_of_the_whole_project(root: Path, capsys: Capture) -> None:
