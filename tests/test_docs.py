@@ -12,6 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+WITHOUT_COMET = str(Path(__file__).parent / "integration" / "without_comet")
 BLOCK = re.compile(r"^```(\w+)(?: +(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -27,6 +28,9 @@ def test_python_and_shell_snippets_of_a_page_run_in_order(page: Path, tmp_path: 
     # The interpreter's folder comes first, so that `trackbridge` is the one under test.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "TRACKBRIDGE_ROOT": str(tmp_path / "runs"), "NO_COLOR": "1"}
+    if "comet" not in scripts + "".join(blocks(page, "bash")):
+        # transformers imports comet_ml wherever it is installed, which takes half of a short training's time.
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [WITHOUT_COMET, os.environ.get("PYTHONPATH")]))
     if scripts:
         (tmp_path / "snippets.py").write_text(scripts, encoding="utf-8")
         done = subprocess.run(
