@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trackbridge.sources.outcome import ImportedRun, ImportReport
 
 MAX_ROWS = 40
+MAX_KEYS = 12
 
 
 def import_runs(
@@ -97,9 +98,9 @@ def _column(text: str) -> tuple[str, str]:
 
 
 def _as_json(report: ImportReport) -> dict[str, Any]:
-    import dataclasses
+    from trackbridge.events.values import as_json_object
 
-    return dataclasses.asdict(report)
+    return as_json_object("the report", report)
 
 
 def _print(report: ImportReport) -> None:
@@ -111,7 +112,9 @@ def _print(report: ImportReport) -> None:
     if report.runs:
         render.print_table(console, _table(report))
     if unmapped := sorted({key for run in report.runs for key in run.unmapped}):
-        told = f"kept as it was, in the config scope {report.source}: {', '.join(unmapped)}"
+        # The runs have them all, in their configs.
+        more = f" and {len(unmapped) - MAX_KEYS} more" if len(unmapped) > MAX_KEYS else ""
+        told = f"kept as it was, in the config scope {report.source}: {', '.join(unmapped[:MAX_KEYS])}{more}"
         render.print_line(console, told, style="dim")
     problems = [*report.problems, *(problem for run in report.runs for problem in run.problems)]
     for problem in problems[:MAX_ROWS]:

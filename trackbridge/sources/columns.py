@@ -71,10 +71,12 @@ def nanoseconds_in(cell: Any) -> int | None:
     """
     number = number_in(cell)
     if number is not None:
-        unit = next(unit for limit, unit in _UNITS if not abs(number) >= limit)
+        if not math.isfinite(number):
+            return None
+        unit = next(unit for limit, unit in _UNITS if abs(number) < limit)
         # Of an int that came as text all digits count; a float of nanoseconds would lose the last three.
-        whole = int(cell) if str(cell).strip().isdigit() else int(number) if math.isfinite(number) else None
-        return None if whole is None else whole * unit + round((number % 1) * unit)
+        whole = int(cell) if str(cell).strip().isdigit() else int(number)
+        return whole * unit + round((number % 1) * unit)
     try:
         moment = datetime.fromisoformat(str(cell).strip().replace("Z", "+00:00"))
     except ValueError:

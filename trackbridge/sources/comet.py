@@ -92,6 +92,9 @@ def _places(folder: Path) -> Iterator[Path]:
 def _is_archive(path: Path) -> bool:
     """True for a zip with Comet's messages in it, or one that is empty as a killed run leaves it."""
     try:
+        # A pipe would never give a byte.
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             if path.suffix == ".zip" and file.read(4) == _EMPTY_ZIP:
                 return len(path.stem) >= 32
@@ -102,6 +105,8 @@ def _is_archive(path: Path) -> bool:
 
 def _begins_with_message(path: Path) -> bool:
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             # Nobody else's file of this name begins so.
             start = file.read(1 << 20).partition(b"\n")[0]

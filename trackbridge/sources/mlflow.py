@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from trackbridge.errors import NotFoundError
+from trackbridge.errors import NotFoundError, SourceRefused
 from trackbridge.sources.base import Asked, SourceProblem, SourceRun
 from trackbridge.sources.mlflow_database import is_database, read_runs
 from trackbridge.sources.mlflow_files import read_run, run_folders
@@ -41,7 +41,12 @@ class MlflowSource:
             # One that is damaged does not look like MLflow's any more, but for its name.
             if place.is_file() or database.name == _USUAL_NAME or is_database(database):
                 found += read_runs(database, asked.files_from)
-        found += [read_run(folder, place) for folder in run_folders(place)]
+        for folder in run_folders(place):
+            try:
+                found.append(read_run(folder, place))
+            except SourceRefused as refusal:
+                # The others at the place are no worse for it.
+                found.append(SourceProblem(str(folder), "", str(refusal)))
         if not found:
             raise NotFoundError(f"there is no MLflow store with runs in {asked.place!r}")
         names = {run.run_id: run.name for run in found if isinstance(run, StoredRun)}
@@ -51,7 +56,9 @@ class MlflowSource:
 def _databases(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
-    return sorted(path for path in place.iterdir() if path.suffix in _SUFFIXES) if place.is_dir() else []
+    # Links are not followed: one may lead out of the place.
+    there = place.iterdir() if place.is_dir() else ()
+    return sorted(path for path in there if path.suffix in _SUFFIXES and not path.is_symlink())
 
 
 def _sessions(run: StoredRun | SourceProblem, names: Mapping[str, str]) -> Iterator[SourceRun | SourceProblem]:

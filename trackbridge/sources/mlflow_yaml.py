@@ -63,17 +63,18 @@ def _entries(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 def _folded(lines: list[str]) -> str:
     """Lines of one value as the text they stand for, quotes and escapes still in it."""
-    while len(lines) > 1 and not lines[-1].strip():
-        lines = lines[:-1]
-    text, n_empty = lines[0], 0
+    parts, n_empty = lines[:1], 0
     for line in (line.strip() for line in lines[1:]):
         if not line:
             n_empty += 1
-        elif text.endswith("\\") and not text.endswith("\\\\"):
-            text, n_empty = text[:-1] + line, 0
+            continue
+        if parts[-1].endswith("\\") and not parts[-1].endswith("\\\\"):
+            parts[-1] = parts[-1][:-1]
         else:
-            text, n_empty = text + ("\n" * n_empty or " ") + line, 0
-    return text
+            parts.append("\n" * n_empty or " ")
+        parts.append(line)
+        n_empty = 0
+    return "".join(parts)
 
 
 def _plain(text: str) -> Any:

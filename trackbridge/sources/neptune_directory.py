@@ -243,8 +243,12 @@ def _missing(folder: Path, first: int, last: int) -> Iterator[SourceProblem]:
     if first > 1:
         reason = f"operations 1 to {first - 1} were sent to the server and are not here any more"
         yield SourceProblem(folder.name, "", reason)
+    file = file_inside(folder, "last_put_version", named_by=str(folder))
     try:
-        counted = int((folder / "last_put_version").read_bytes()[:20])
+        if file is None:
+            return
+        with file.open() as opened:
+            counted = int(opened.read(20))
     except (OSError, ValueError):
         return
     if counted > last:

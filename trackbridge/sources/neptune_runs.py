@@ -27,6 +27,7 @@ from trackbridge.sources.base import (
 _SYSTEM = ("sys", "monitoring", "source_code")
 _CONFIG = frozenset(("parameters", "params", "hyperparameters", "hparams", "config", "configuration", "args", "cfg"))
 _STREAMS = ("stdout", "stderr")
+_MAX_LEVELS = 100
 _PICTURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 
 
@@ -97,10 +98,13 @@ def facts_of(run: NeptuneRun) -> Iterator[Fact]:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by path as a nested object; one whose path goes through another value keeps its path as its name."""
+    """Values by path as a nested object; one whose path goes through another value, or is absurdly long, stays flat."""
     tree: dict[str, Any] = {}
     for path, value in values.items():
         *folders, leaf = path.split("/")
+        if len(folders) > _MAX_LEVELS:
+            tree[path] = value
+            continue
         place: Any = tree
         for folder in folders:
             place = place.setdefault(folder, {}) if isinstance(place, dict) else None

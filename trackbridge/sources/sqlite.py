@@ -22,6 +22,8 @@ def read_only(path: Path) -> sqlite3.Connection:
         OSError: it cannot be read.
         sqlite3.Error: it cannot be opened.
     """
+    if not path.is_file():
+        raise ValueError("it is no file")
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise ValueError("it is no SQLite database")

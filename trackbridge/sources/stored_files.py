@@ -33,7 +33,8 @@ def store_media(run_folder: Path, file: SourceFile, suffix: str) -> StoredFile:
         OSError: it cannot be read or written.
         SourceRefused: it is larger than any file of a run.
     """
-    return _store(run_folder, file, lambda sha256: f"media/{sha256[:24]}.{suffix}")
+    plain = re.sub(r"[^A-Za-z0-9]", "", suffix)[:20] or "bin"
+    return _store(run_folder, file, lambda sha256: f"media/{sha256[:24]}.{plain}")
 
 
 def store_artifact(run_folder: Path, file: SourceFile) -> StoredFile:

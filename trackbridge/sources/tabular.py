@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
@@ -152,14 +151,16 @@ def _facts(table: _Table, name: str, first: Mapping[str, Any]) -> Iterator[Fact]
                 if column in columns.metric and number_in(cell) is not None:
                     measured.add(column)
                 elif column in columns.metric or columns.role[column] == "config":
-                    others.setdefault(column, {})[repr(cell)] = cell
+                    seen = others.setdefault(column, {})
+                    if len(seen) < MAX_OTHERS:
+                        seen[repr(cell)] = cell
     # A text among numbers is no setting, however constant it is.
     config = {name: next(iter(cells.values())) for name, cells in others.items() if len(cells) == 1}
     config = {name: cell for name, cell in config.items() if name not in measured}
     if config:
         yield ConfigLogged(seq=0, t=started_ns, scope="script", config=config)
     for column in sorted(others.keys() - config.keys()):
-        yield Unmapped(started_ns, column, list(islice(others[column].values(), MAX_OTHERS)))
+        yield Unmapped(started_ns, column, list(others[column].values()))
 
 
 def _row_facts(columns: Columns, row: Mapping[str, Any], position: int) -> Iterator[Fact]:

@@ -22,21 +22,31 @@ _PACKED = {5: "f", 6: "d"}
 _VARINTS = (7, 10, 11, 16, 17)
 _CONTENT_TYPES = {1: "f", 2: "d", 3: "i", 4: "B", 5: "h", 6: "b", 9: "q", 10: "?", 19: "e", 22: "I", 23: "Q"}
 MAX_DEPTH = 20
+# As many as TensorFlow takes.
+MAX_DIMENSIONS = 254
+MAX_REPEATED = 1 << 20
 
 Element: TypeAlias = float | int | bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor, flat: `elements` are numbers, or bytes where it holds texts."""
+    """A tensor, flat: `spelled` are its numbers, or bytes where it holds texts; of equal ones it may be only one."""
 
     shape: tuple[int, ...]
-    elements: list[Element]
+    spelled: list[Element]
+
+    @property
+    def elements(self) -> list[Element]:
+        """All of them, made when they are asked for: a few bytes may stand for a million, in each of many values."""
+        n_elements = math.prod(self.shape)
+        is_repeated = len(self.spelled) == 1 and 1 < n_elements <= MAX_REPEATED
+        return self.spelled * n_elements if is_repeated else self.spelled
 
     @property
     def scalar(self) -> float | None:
         """Its one number; None where it is none."""
-        one = self.elements[0] if len(self.elements) == 1 else None
+        one = self.spelled[0] if len(self.spelled) == 1 and math.prod(self.shape) == 1 else None
         return None if isinstance(one, bytes) or one is None else float(one)
 
     @property
@@ -155,17 +165,12 @@ def read_tensor(content: bytes) -> Tensor:
             packed = as_bytes(wire)
         else:
             by_field.setdefault(number, []).extend(_elements(number, wire))
+    if len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"a tensor of {len(shape)} dimensions")
     if packed and kind != _DT_STRING:
         by_field[0] = list(_unpacked(packed, kind))
     # `double_val` beside `float_val` is what trackbridge writes: the number that float32 cannot hold.
-    elements = next((by_field[number] for number in (0, 8, 6, *by_field) if by_field.get(number)), [])
-    if len(elements) == 1 and 1 < math.prod(shape) <= MAX_REPEATED:
-        elements = elements * math.prod(shape)
-    return Tensor(shape, elements)
-
-
-# A tensor of equal numbers may spell out only one of them.
-MAX_REPEATED = 1 << 20
+    return Tensor(shape, next((by_field[number] for number in (0, 8, 6, *by_field) if by_field.get(number)), []))
 
 
 def _dimension(content: bytes) -> int:

@@ -6,6 +6,7 @@ Sources: the frame is that of `tensorflow/core/lib/io/record_writer.cc`, CRC-32C
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 from trackbridge.errors import SourceRefused
 
 _HEAD = struct.Struct("<QI")
+_NOT_ZERO = re.compile(rb"[^\0]")
 _TAIL_BYTES = 4
 _FIRST_BYTES = 32
 MAX_RECORD_BYTES = 1 << 30
@@ -106,11 +108,19 @@ def _next_head(file: BinaryIO, start: int) -> int | None:
     """Where the next frame begins whose length is whole; None where there is none near."""
     file.seek(start)
     content = file.read(MAX_SEARCH_BYTES)
-    for at in range(len(content) - _HEAD.size + 1):
+    at = 0
+    while at <= len(content) - _HEAD.size:
         length, checksum = _HEAD.unpack_from(content, at)
+        if not length and not checksum:
+            # A crash may leave megabytes of zeros, in which no frame begins.
+            if (written := _NOT_ZERO.search(content, at)) is None:
+                return None
+            at = written.start() - _HEAD.size + 1
+            continue
         # Most places are told apart by the length alone, which costs no checksum.
         if length <= MAX_RECORD_BYTES and masked_crc32c(content[at : at + 8]) == checksum:
             return start + at
+        at += 1
     return None
 
 

@@ -90,7 +90,8 @@ class TrackioSource:
 
 
 def _databases(place: Path) -> list[Path]:
-    return [place] if place.is_file() else sorted(place.glob("*.db"))
+    # Links are not followed: one may lead out of the place.
+    return [place] if place.is_file() else sorted(path for path in place.glob("*.db") if not path.is_symlink())
 
 
 def _is_database(path: Path) -> bool:

@@ -20,6 +20,7 @@ from trackbridge.errors import NotFoundError, SourceRefused
 from trackbridge.events.models import CheckpointSaved, ConfigLogged, RunFinished, RunStarted, SummaryLogged
 from trackbridge.events.trainer_names import is_final_report, metrics_of, numbers_of, scores_of
 from trackbridge.sources.base import UNKNOWN_NS, Asked, Fact, Points, SourceProblem, SourceRun, Unmapped
+from trackbridge.sources.columns import number_in
 
 STATE_FILE = "trainer_state.json"
 MAX_BYTES = 1 << 30
@@ -116,14 +117,16 @@ def _facts(folder: Path, newest: _State, states: Sequence[_State]) -> Iterator[F
             yield CheckpointSaved(seq=0, t=UNKNOWN_NS, step=state.step, path=str(place), metrics=scores)
     for key, value in newest.rest.items():
         yield Unmapped(UNKNOWN_NS, key, value)
-    if 0 < newest.rest.get("max_steps", 0) <= newest.step:
+    max_steps = newest.rest.get("max_steps")
+    if isinstance(max_steps, int) and 0 < max_steps <= newest.step:
         yield RunFinished(seq=0, t=UNKNOWN_NS, status="finished")
 
 
 def _model_config(checkpoint: Path) -> Iterator[Fact]:
     file = checkpoint / "config.json"
     try:
-        config = _json(file) if file.is_file() else None
+        # Links are not followed: one may lead out of the place.
+        config = _json(file) if file.is_file() and not file.is_symlink() else None
     except SourceRefused:
         raise
     except (OSError, ValueError) as error:
@@ -143,20 +146,28 @@ def _json(file: Path) -> Any:
 
 
 def _entry_facts(state: _State, entry: dict[str, Any]) -> Iterator[Fact]:
-    logs = {key: value for key, value in entry.items() if key not in _AXES}
+    logs = {key: value for key, value in entry.items() if key not in _AXES and _is_number(value)}
     step, epoch = entry.get("step"), entry.get("epoch")
     if type(step) is not int:
         yield SourceProblem(str(state.path), "log_history", f"an entry without a step: {str(entry)[:80]}")
-    elif is_final_report(logs):
+        return
+    for key, value in entry.items():
+        if key not in logs and key not in _AXES:
+            yield Unmapped(UNKNOWN_NS, f"{key}/step-{step}", value)
+    if is_final_report(logs):
         yield SummaryLogged(seq=0, t=UNKNOWN_NS, values=numbers_of(logs))
     elif metrics := metrics_of(logs):
         yield Points(UNKNOWN_NS, step, metrics, float(epoch) if isinstance(epoch, (int, float)) else None)
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, str) and number_in(value) is not None
 
 
 def _scores_at(state: _State, step: int) -> dict[str, float]:
     scores: dict[str, float] = {}
     for entry in state.history:
         if entry.get("step") == step and any(key.endswith("_runtime") for key in entry):
-            logs = {key: value for key, value in entry.items() if key not in _AXES}
+            logs = {key: value for key, value in entry.items() if key not in _AXES and _is_number(value)}
             scores.update(scores_of(logs) if not is_final_report(logs) else {})
     return scores

@@ -31,6 +31,9 @@ Piece: TypeAlias = tuple[int, bytes]
 def is_wandb_file(path: Path) -> bool:
     """True when a file begins as W&B's do."""
     try:
+        # A pipe would never give a byte.
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:

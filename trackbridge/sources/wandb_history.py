@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from trackbridge.errors import SourceRefused
 from trackbridge.sources.base import UNKNOWN_NS
@@ -143,18 +143,13 @@ def as_json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-class _Pattern(NamedTuple):
-    beginning: str
-    step_metric: str
-
-
 class Axes:
     """Which metric is the step of which, as `define_metric` told it."""
 
     def __init__(self) -> None:
         self.step_metrics: set[str] = set()
         self._by_name: dict[str, str] = {}
-        self._patterns: list[_Pattern] = []
+        self._by_beginning: dict[str, str] = {}
         self._found: dict[str, str] = {}
 
     def define(self, told: AxisTold) -> None:
@@ -163,9 +158,7 @@ class Axes:
             return
         self.step_metrics.add(told.step_metric)
         if told.is_pattern:
-            pattern = _Pattern(told.name.rstrip("*"), told.step_metric)
-            self._patterns = [one for one in self._patterns if one.beginning != pattern.beginning] + [pattern]
-            self._patterns.sort(key=lambda one: -len(one.beginning))
+            self._by_beginning[told.name.rstrip("*")] = told.step_metric
         else:
             self._by_name[told.name] = told.step_metric
         self._found.clear()
@@ -190,5 +183,7 @@ class Axes:
     def _axis(self, name: str) -> str:
         if name in self.step_metrics:
             return ""
-        fitting = (one.step_metric for one in self._patterns if name.startswith(one.beginning))
+        # The longest beginning that fits is the one meant.
+        beginnings = (name[:length] for length in range(len(name), -1, -1))
+        fitting = (self._by_beginning[one] for one in beginnings if one in self._by_beginning)
         return self._by_name.get(name) or next(fitting, "")

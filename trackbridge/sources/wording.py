@@ -10,17 +10,18 @@ import msgspec
 
 from trackbridge.errors import MisuseError
 from trackbridge.events.models import (
+    CheckpointSaved,
     ConfigLogged,
     EnvironmentCaptured,
+    KnownEvent,
     RunFinished,
     RunStarted,
     SummaryLogged,
     TagsSet,
 )
 from trackbridge.events.names import MAX_METRIC_NAME, check_project_name
-from trackbridge.events.redact import mask_text, mask_value
+from trackbridge.events.redact import mask_arguments, mask_text, mask_value
 from trackbridge.events.values import as_json_object, clean_text
-from trackbridge.sources.base import Told
 
 _LIMIT = 2**63
 _CONTROL = re.compile(r"[\x00-\x1f]")
@@ -53,27 +54,31 @@ def is_in_range(*numbers: int) -> bool:
     return all(-_LIMIT <= number < _LIMIT for number in numbers)
 
 
-def told_safely(event: Told) -> Told:
+def told_safely(event: KnownEvent) -> KnownEvent:
     """The same event with valid text, plain JSON and no secrets.
 
     Raises:
         MisuseError: nested deeper than any config is.
     """
+    told = {field: getattr(event, field) for field in event.__struct_fields__}
+    clean: dict[str, Any] = {field: clean_text(value) for field, value in told.items() if isinstance(value, str)}
     for kind, field in _FREE:
         if isinstance(event, kind):
-            plain = as_json_object(field, getattr(event, field))
-            return msgspec.structs.replace(event, **{field: mask_value(plain)})
+            clean[field] = mask_value(_with_masked_arguments(as_json_object(field, told[field])))
+    if isinstance(event, (RunStarted, TagsSet)):
+        clean["tags"] = list(map(clean_text, event.tags))
     if isinstance(event, RunStarted):
-        texts: dict[str, Any] = {"name": clean_text(event.name) or "unnamed", "group": _cleaned(event.group)}
-        tags = list(map(clean_text, event.tags))
-        return msgspec.structs.replace(event, **texts, tags=tags, notes=_cleaned(event.notes))
-    if isinstance(event, TagsSet):
-        return msgspec.structs.replace(event, tags=list(map(clean_text, event.tags)))
+        clean["name"] = clean["name"] or "unnamed"
+    if isinstance(event, CheckpointSaved):
+        clean["metrics"] = {metric_name(name): value for name, value in event.metrics.items()}
     if isinstance(event, RunFinished):
-        error, traceback = (text and mask_text(clean_text(text)) for text in (event.error, event.traceback))
-        return msgspec.structs.replace(event, error=error, traceback=traceback)
-    return event
+        clean |= {field: mask_text(clean[field]) for field in ("error", "traceback") if field in clean}
+    return msgspec.structs.replace(event, **clean)
 
 
-def _cleaned(text: str | None) -> str | None:
-    return None if text is None else clean_text(text)
+def _with_masked_arguments(told: dict[str, Any]) -> dict[str, Any]:
+    """The same where it holds a command line as runs of our own record theirs, without the secrets in that."""
+    match told:
+        case {"command": {"argv": [*arguments]} as command} if all(isinstance(one, str) for one in arguments):
+            return {**told, "command": {**command, "argv": mask_arguments(arguments)}}
+    return told

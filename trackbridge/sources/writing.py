@@ -29,6 +29,7 @@ from trackbridge.journal.console import CONSOLE, EARLIER, HALF_BYTES, ConsoleFil
 from trackbridge.journal.imported import ImportedJournal
 from trackbridge.journal.paths import run_folder, run_folders
 from trackbridge.sources.base import (
+    UNKNOWN_NS,
     Fact,
     Points,
     Printed,
@@ -69,7 +70,7 @@ def write_run(run: SourceRun, *, source: str, root: Path, project: str | None) -
     except SourceRefused as refusal:
         written.undo()
         problem = SourceProblem(run.identity, "", str(refusal))
-        return ImportedRun(run_id, folder.parent.name, run.name, "refused", problems=(problem,))
+        return ImportedRun(run_id, folder.parent.name, clean_text(run.name), "refused", problems=(problem,))
     finally:
         if is_new and not any(folder.glob("journal-*")):
             shutil.rmtree(folder)
@@ -103,7 +104,8 @@ class _WrittenRun:
         first = next(facts, None)
         if first is None:
             return
-        started_ns = 0 if isinstance(first, (Printed, SourceProblem)) else first.t
+        told_ns = UNKNOWN_NS if isinstance(first, (Printed, SourceProblem)) else first.t
+        started_ns = told_ns if is_in_range(told_ns) else UNKNOWN_NS
         with ExitStack() as stack:
             for role in ("import", "system"):
                 self._journals[role] = stack.enter_context(self._journal(role, started_ns))
@@ -121,7 +123,7 @@ class _WrittenRun:
         return ImportedRun(
             run_id=run_id,
             project=self._folder.parent.name,
-            name=self._name,
+            name=clean_text(self._name),
             state="new" if is_new else "grown" if self._has_grown else "unchanged",
             n_points=self._n_points,
             n_files=len(self._new_files),
@@ -181,7 +183,8 @@ class _WrittenRun:
     def _write_points(self, fact: Points) -> None:
         t, step, metrics, epoch = fact
         if not is_in_range(t, step):
-            self._problems.append(SourceProblem(self._run.identity, f"step {step} at {t} ns", "no 64-bit number"))
+            where = f"step {step:.6g} at {t:.6g} ns"
+            self._problems.append(SourceProblem(self._run.identity, where, "no 64-bit numbers"))
             return
         self._last_ns = max(self._last_ns, t)
         if not metrics.keys() <= self._names.keys():
@@ -197,7 +200,7 @@ class _WrittenRun:
     def _write_media(self, fact: SourceMedia) -> None:
         if (stored := self._stored(fact)) is None:
             return
-        self._tell(
+        self._tell_if_plain(
             MediaLogged(
                 seq=0,
                 t=fact.t,
@@ -213,7 +216,7 @@ class _WrittenRun:
 
     def _write_artifact(self, fact: SourceArtifact) -> None:
         if (stored := self._stored(fact)) is not None:
-            self._tell(
+            self._tell_if_plain(
                 ArtifactLogged(
                     seq=0,
                     t=fact.t,
@@ -238,16 +241,20 @@ class _WrittenRun:
             self._new_files.append(self._folder / stored.path)
         return stored
 
-    def _tell_if_plain(self, fact: Any) -> None:
+    def _tell_if_plain(self, event: KnownEvent) -> None:
         try:
-            self._tell(told_safely(fact))
+            self._tell(told_safely(event))
         except MisuseError as error:
-            self._problems.append(SourceProblem(self._run.identity, type(fact).__name__, str(error)))
+            self._problems.append(SourceProblem(self._run.identity, type(event).__name__, str(error)))
 
     def _tell(self, event: KnownEvent) -> None:
-        if not is_in_range(event.t):
-            self._problems.append(SourceProblem(self._run.identity, type(event).__name__, f"at {event.t} ns: no time"))
+        where = type(event).__name__
+        if not is_in_range(getattr(event, "step", 0)):
+            self._problems.append(SourceProblem(self._run.identity, where, "its step is no 64-bit number"))
             return
+        if not is_in_range(event.t):
+            self._problems.append(SourceProblem(self._run.identity, where, f"at {event.t} ns: kept without a time"))
+            event = replace(event, t=UNKNOWN_NS)
         self._last_ns = max(self._last_ns, event.t)
         if not self._known.has(event):
             self._journals["import"].append(event)
