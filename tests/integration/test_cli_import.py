@@ -93,3 +93,24 @@ def test_damage_without_end_is_counted(tmp_path: Path, capsys: pytest.CaptureFix
 
     assert done.out.count("not read:") == 40
     assert "and 21 more" in done.out
+
+
+def test_a_root_that_cannot_be_written_is_one_sentence(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+
+    done = call(capsys, "import", place, "--root", tmp_path / "taken")
+
+    assert done.code == 5
+    assert done.err.startswith("trackbridge: the import stopped: ")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_names_that_are_no_unicode_are_valid_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "table.jsonl"
+    table.write_text('{"step": 1, "run": "half\\ud800", "loss": 1}\n{"step": 2, \n', encoding="utf-8")
+
+    done = call(capsys, "import", table, "--root", tmp_path / "runs", "--json")
+
+    assert json.loads(done.out)["runs"][0]["name"] == "half\\ud800"

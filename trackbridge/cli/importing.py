@@ -9,7 +9,7 @@ import typer
 
 from trackbridge.cli.exits import FOUND_PROBLEMS
 from trackbridge.cli.selection import RootOption
-from trackbridge.errors import MisuseError
+from trackbridge.errors import JournalWriteError, MisuseError
 
 if TYPE_CHECKING:
     from trackbridge.report.tables import Table
@@ -47,16 +47,21 @@ def import_runs(
     from trackbridge.cli import render
     from trackbridge.sources.importing import import_runs as imported_from
 
-    with _Progress() as progress:
-        report = imported_from(
-            place,
-            source=source,
-            project=project,
-            root=root,
-            files_from=files_from or (),
-            columns=dict(map(_column, column or ())),
-            on_progress=progress.advance,
-        )
+    columns = dict(map(_column, column or ()))
+    try:
+        with _Progress() as progress:
+            report = imported_from(
+                place,
+                source=source,
+                project=project,
+                root=root,
+                files_from=files_from or (),
+                columns=columns,
+                on_progress=progress.advance,
+            )
+    except OSError as error:
+        way_out = "runs that were imported before are whole, and the same command goes on behind them"
+        raise JournalWriteError(f"the import stopped: {error}: {way_out}") from error
     if as_json:
         render.print_json(_as_json(report))
     else:

@@ -24,7 +24,7 @@ _CONTENT_TYPES = {1: "f", 2: "d", 3: "i", 4: "B", 5: "h", 6: "b", 9: "q", 10: "?
 MAX_DEPTH = 20
 # As many as TensorFlow takes.
 MAX_DIMENSIONS = 254
-MAX_REPEATED = 1 << 20
+MAX_REPEATED = 1 << 16
 
 Element: TypeAlias = float | int | bytes
 
@@ -38,7 +38,7 @@ class Tensor:
 
     @property
     def elements(self) -> list[Element]:
-        """All of them, made when they are asked for: a few bytes may stand for a million, in each of many values."""
+        """All of them, made when they are asked for: a few bytes may stand for thousands, in each of many values."""
         n_elements = math.prod(self.shape)
         is_repeated = len(self.spelled) == 1 and 1 < n_elements <= MAX_REPEATED
         return self.spelled * n_elements if is_repeated else self.spelled

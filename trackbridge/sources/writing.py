@@ -183,7 +183,8 @@ class _WrittenRun:
     def _write_points(self, fact: Points) -> None:
         t, step, metrics, epoch = fact
         if not is_in_range(t, step):
-            where = f"step {step:.6g} at {t:.6g} ns"
+            # Of a number of hundreds of digits the first ones say enough.
+            where = f"step {str(step)[:40]} at {str(t)[:40]} ns"
             self._problems.append(SourceProblem(self._run.identity, where, "no 64-bit numbers"))
             return
         self._last_ns = max(self._last_ns, t)
@@ -253,7 +254,9 @@ class _WrittenRun:
             self._problems.append(SourceProblem(self._run.identity, where, "its step is no 64-bit number"))
             return
         if not is_in_range(event.t):
-            self._problems.append(SourceProblem(self._run.identity, where, f"at {event.t} ns: kept without a time"))
+            self._problems.append(
+                SourceProblem(self._run.identity, where, f"at {str(event.t)[:40]} ns: kept without a time")
+            )
             event = replace(event, t=UNKNOWN_NS)
         self._last_ns = max(self._last_ns, event.t)
         if not self._known.has(event):
