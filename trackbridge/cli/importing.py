@@ -21,7 +21,11 @@ MAX_KEYS = 12
 
 def import_runs(
     place: Annotated[
-        str, typer.Argument(metavar="PATH", help="What a tracker wrote: a file or folder, or wandb://entity/project.")
+        str,
+        typer.Argument(
+            metavar="PATH",
+            help="What a tracker wrote: a file or folder, or wandb://entity/project, or comet://workspace/project.",
+        ),
     ],
     source: Annotated[
         str | None, typer.Option("--from", help="Whose it is, where that is not found out: wandb, comet, ...")
@@ -140,8 +144,8 @@ def _table(report: ImportReport) -> Table:
         Column("project"),
         Column("id", importance="extra"),
         Column("state", importance="essential"),
-        Column("points", "right"),
-        Column("files", "right"),
+        Column("new points", "right"),
+        Column("new files", "right"),
         Column("problems", "right"),
     )
     rows = tuple(
