@@ -229,6 +229,18 @@ def test_a_file_of_absurd_name_in_one_run_does_not_cost_the_others(tmp_path: Pat
     assert "new" in str(report.problems[0])
 
 
+def test_damage_in_a_folder_that_was_moved_is_nothing_new(tmp_path: Path, root: Path) -> None:
+    states = []
+    for place in ("before", "after"):
+        folder = tmp_path / place / ".neptune" / "offline" / f"run__{'b' * 32}"
+        folder.mkdir(parents=True)
+        told = {"obj": {"type": "AssignFloat", "path": ["lr"], "value": 1.5}, "version": 1, "at": 1.7e9}
+        (folder / "data-1.log").write_text(f"{json.dumps(told)}\ntorn\n", encoding="utf-8")
+        states.append(tb.import_runs(tmp_path / place, root=root).runs[0].state)
+
+    assert states == ["new", "unchanged"]
+
+
 def test_the_summary_of_an_import_names_some_of_what_is_kept_raw(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -199,7 +199,10 @@ def _lines(folder: Path) -> Iterator[Line | SourceProblem]:
             for number, content in enumerate(iter(partial(opened.readline, MAX_LINE_BYTES), b""), start=1):
                 if len(content) == MAX_LINE_BYTES:
                     raise SourceRefused(f"{path} has a line of more than {MAX_LINE_BYTES >> 30} GB")
-                yield _line(content) or SourceProblem(str(path), f"line {number}", "it is torn or damaged")
+                # Without the place: a folder that was moved has nothing new.
+                yield _line(content) or SourceProblem(
+                    f"{folder.name}/{path.name}", f"line {number}", "it is torn or damaged"
+                )
 
 
 def _line(content: bytes) -> Line | None:
