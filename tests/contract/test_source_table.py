@@ -99,6 +99,21 @@ def test_a_step_that_is_no_whole_number_is_an_epoch_and_one_that_lacks_is_a_posi
     assert list(runs["b"].series("acc").values) == [0.1]
 
 
+def test_each_run_gets_its_rows_wherever_they_stand_between_those_of_others(tmp_path: Path) -> None:
+    rows = [(run, step) for step in range(3) for run in "ab"] + [("c", step) for step in range(3)] + [("a", 3)]
+    lines = [f'{run},{step},"{step}\n0"' if run == "b" else f"{run},{step},{step}0" for run, step in rows]
+    (tmp_path / "a.csv").write_text("\ufeffrun,step,loss\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+    tb.import_runs(tmp_path / "a.csv", root=tmp_path / "runs")
+
+    runs = {run.name: run for run in tb.open_store(tmp_path / "runs").runs()}
+    assert {name: list(run.series("loss").steps) for name, run in runs.items() if "loss" in run.metrics} == {
+        "a": [0, 1, 2, 3],
+        "c": [0, 1, 2],
+    }
+    assert runs["b"].config["table"]["loss"] == ["0\n0", "1\n0", "2\n0"]
+
+
 def test_a_last_line_without_an_end_is_not_taken_for_whole(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("step,loss\n1,0.5\n2,0.1")
