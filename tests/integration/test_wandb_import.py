@@ -194,7 +194,7 @@ def test_times_and_numbers_beyond_all_bounds_cost_only_themselves(tmp_path: Path
 
     report = import_runs(tmp_path, source="wandb", root=root)
 
-    assert [problem.reason for problem in report.runs[0].problems] == ["no 64-bit number"]
+    assert [problem.reason for problem in report.runs[0].problems] == ["no 64-bit numbers"]
     series = tb.open_store(root).run("r").series("loss")
     assert series.steps.tolist() == [0, 2, 3]
     assert series.values.tolist() == [1.0, math.inf, 0.25]

@@ -9,8 +9,10 @@ do not tell is left out, and the time of what has none is `UNKNOWN_NS`.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol, TypeAlias
 
@@ -47,6 +49,11 @@ class SourceFile:
 
     name: str
     open: Callable[[], BinaryIO]
+
+    @classmethod
+    def of(cls, name: str, content: bytes) -> SourceFile:
+        """A file of these bytes, which stood in no file of their own."""
+        return cls(name, partial(io.BytesIO, content))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,16 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 from trackbridge.events.models import MediaType
 from trackbridge.journal.codec import encode_json
 from trackbridge.sources.base import Fact, SourceArtifact, SourceFile, SourceMedia, SourceProblem, Unmapped
 from trackbridge.sources.comet_messages import Message, read_json
+from trackbridge.sources.pictures import picture_suffix
 
 # Comet's page shows texts without a name.
 UNNAMED_TEXT = "auto-generated-in-the-backend"
-_PICTURES = {
-    b"\x89PNG": "png",
-    b"\xff\xd8\xff": "jpg",
-    b"GIF8": "gif",
-    b"RIFF": "webp",
-    b"<svg": "svg",
-    b"<?xml": "svg",
-}
 _MAX_TABLE_BYTES = 64 << 20
 _MAX_BINS = 10_000
 
@@ -67,7 +59,7 @@ def asset_facts(asset: Asset) -> Iterator[Fact]:
 
 def media_of(asset: Asset, name: str, media: MediaType, suffix: str, content: bytes | None = None) -> SourceMedia:
     """Media of this content, or of the asset's own bytes."""
-    file = asset.file if content is None else SourceFile(asset.file.name, partial(io.BytesIO, content))
+    file = asset.file if content is None else SourceFile.of(asset.file.name, content)
     return SourceMedia(asset.t, name, asset.step, media, suffix, file)
 
 
@@ -75,7 +67,7 @@ def picture(asset: Asset) -> Fact:
     """A picture by its first bytes; a file where these are those of none."""
     with asset.file.open() as file:
         start = file.read(16)
-    suffix = next((suffix for mark, suffix in _PICTURES.items() if start.startswith(mark)), None)
+    suffix = picture_suffix(start)
     return _file(asset) if suffix is None else media_of(asset, asset.name, "image", suffix)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -144,11 +143,6 @@ def image_of(file: SourceFile) -> SourceMedia | None:
     return SourceMedia(milliseconds(int(at_ms)), re.sub("[~#]", "/", name), int(step), "image", suffix, file)
 
 
-def held(name: str, content: bytes) -> SourceFile:
-    """A file of these bytes."""
-    return SourceFile(name, partial(io.BytesIO, content))
-
-
 def _system_in_seconds(start_ms: int | None, one: MetricPoint | SourceProblem) -> MetricPoint | SourceProblem:
     """MLflow numbers the samples of the machine; here their step is seconds since the start."""
     if isinstance(one, SourceProblem) or start_ms is None or not one.name.startswith("system/"):
@@ -190,7 +184,7 @@ def _table(file: SourceFile) -> Iterator[Fact]:
     except (ValueError, TypeError, LookupError, RecursionError, OSError):
         yield SourceArtifact(UNKNOWN_NS, file.name, "artifact", file)
     else:
-        yield SourceMedia(UNKNOWN_NS, file.name, 0, "table", "json", held(file.name, encoded))
+        yield SourceMedia(UNKNOWN_NS, file.name, 0, "table", "json", SourceFile.of(file.name, encoded))
 
 
 def _logged_tables(told: str) -> frozenset[str]:

@@ -20,7 +20,7 @@ import msgspec
 from trackbridge.errors import SourceRefused
 from trackbridge.sources.base import UNKNOWN_NS, SourceFile, SourceProblem
 from trackbridge.sources.files import file_inside, file_outside
-from trackbridge.sources.neptune_runs import NeptuneRun, SeriesPoint, held
+from trackbridge.sources.neptune_runs import NeptuneRun, SeriesPoint
 
 METADATA, UPLOADS = "metadata.json", "upload_path"
 # A line holds up to 100 pictures of at most 15 MB each, as base64.
@@ -145,7 +145,7 @@ class _State:
 
     def _content(self, line: Line) -> None:
         content = str(line.operation["file_content"]).encode("utf-8", "replace")
-        self._run.files[line.path] = held(f"{line.path}.{line.operation.get('ext', '')}", content)
+        self._run.files[line.path] = SourceFile.of(f"{line.path}.{line.operation.get('ext', '')}", content)
 
     def _check_steps(self, line: Line) -> None:
         steps = (value.get("step") for value in line.operation["values"])

@@ -38,7 +38,7 @@ from trackbridge.sources.base import (
     Unmapped,
 )
 from trackbridge.sources.epochs import Epochs
-from trackbridge.sources.neptune_runs import NeptuneRun, SeriesPoint, held, nested, picture
+from trackbridge.sources.neptune_runs import NeptuneRun, SeriesPoint, nested, picture
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _ROW = re.compile(r"(.+)/row-(\d{1,18})")
@@ -217,7 +217,7 @@ def _files(run: NeptuneRun) -> Iterator[Fact]:
 def _media(kind: MediaType, name: str, step: int, file: SourceFile, caption: str | None) -> SourceMedia:
     suffix = file.name.rpartition(".")[2]
     if kind == "histogram":
-        file, suffix = held(file.name, _histogram(_content(file))), "json"
+        file, suffix = SourceFile.of(file.name, _histogram(_content(file))), "json"
     return SourceMedia(UNKNOWN_NS, name, step, kind, suffix, file, caption)
 
 

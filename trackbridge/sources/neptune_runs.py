@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from trackbridge.events.models import ConfigLogged, EnvironmentCaptured, RunFinished, RunStarted, SummaryLogged
@@ -23,12 +21,12 @@ from trackbridge.sources.base import (
     SourceProblem,
     Unmapped,
 )
+from trackbridge.sources.pictures import SUFFIXES, picture_suffix
 
 _SYSTEM = ("sys", "monitoring", "source_code")
 _CONFIG = frozenset(("parameters", "params", "hyperparameters", "hparams", "config", "configuration", "args", "cfg"))
 _STREAMS = ("stdout", "stderr")
 _MAX_LEVELS = 100
-_PICTURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 
 
 class SeriesPoint(NamedTuple):
@@ -121,22 +119,17 @@ def picture(t: int, name: str, step: int, encoded: str, caption: str | None) -> 
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         return SourceProblem(name, f"step {step}", f"the picture cannot be read: {error}")
-    suffix = next((suffix for mark, suffix in _PICTURES.items() if content.startswith(mark)), "bin")
-    return SourceMedia(t, name, step, "image", suffix, held(f"{name}.{suffix}", content), caption)
+    suffix = picture_suffix(content) or "bin"
+    return SourceMedia(t, name, step, "image", suffix, SourceFile.of(f"{name}.{suffix}", content), caption)
 
 
 def _file_at(point: SeriesPoint, step: int) -> Fact:
     """A file of a series: a picture where its name says so."""
     file: SourceFile = point.value
     suffix = file.name.rpartition(".")[2].lower()
-    if suffix in _PICTURES.values():
+    if suffix in SUFFIXES:
         return SourceMedia(point.t, point.path, step, "image", suffix, file, point.caption)
     return SourceArtifact(point.t, f"{point.path}/step-{step}", "file", file)
-
-
-def held(name: str, content: bytes) -> SourceFile:
-    """A file of these bytes."""
-    return SourceFile(name, partial(io.BytesIO, content))
 
 
 def _fields(run: NeptuneRun, t: int) -> Iterator[Fact]:
@@ -184,10 +177,10 @@ class _SeriesReader:
         elif point.kind == "file":
             yield _file_at(point, step)
         elif point.kind == "histogram":
-            file = held(f"{point.path}.json", point.value)
+            file = SourceFile.of(f"{point.path}.json", point.value)
             yield SourceMedia(point.t, point.path, step, "histogram", "json", file)
         else:
-            file = held(f"{point.path}.txt", str(point.value).encode())
+            file = SourceFile.of(f"{point.path}.txt", str(point.value).encode())
             yield SourceMedia(point.t, point.path, step, "text", "txt", file, point.caption)
 
     def _monitoring(self, point: SeriesPoint, name: str) -> Iterator[Fact]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 from trackbridge.events.models import ConfigLogged, RunFinished, RunResumed, RunStarted
@@ -21,6 +19,7 @@ from trackbridge.sources.base import (
     SourceMedia,
     Unmapped,
 )
+from trackbridge.sources.pictures import picture_suffix
 from trackbridge.sources.protobuf import as_bytes, as_text, fields
 from trackbridge.sources.tensorboard_events import (
     Event,
@@ -33,7 +32,6 @@ from trackbridge.sources.tensorboard_events import (
 Begin: TypeAlias = Callable[[int], RunStarted | RunResumed]
 
 HPARAMS = "hparams"
-_PICTURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif", b"RIFF": "webp", b"<svg": "svg"}
 # Where TensorFlow's buckets end that are open to both sides.
 _OPEN = 1e300
 
@@ -110,17 +108,17 @@ def facts_of(t: int, step: int, value: Value) -> Iterator[Fact]:
 
 def text_media(t: int, name: str, step: int, content: bytes, caption: str | None = None) -> SourceMedia:
     """A text at a step."""
-    return SourceMedia(t, name, step, "text", "txt", _held(f"{name}.txt", content), caption)
+    return SourceMedia(t, name, step, "text", "txt", SourceFile.of(f"{name}.txt", content), caption)
 
 
 def table_media(t: int, name: str, step: int, content: bytes, caption: str | None = None) -> SourceMedia:
     """A table at a step, its bytes those of the journal's format."""
-    return SourceMedia(t, name, step, "table", "json", _held(f"{name}.json", content), caption)
+    return SourceMedia(t, name, step, "table", "json", SourceFile.of(f"{name}.json", content), caption)
 
 
 def histogram_media(t: int, name: str, step: int, content: bytes, caption: str | None = None) -> SourceMedia:
     """A histogram at a step, its bytes those of the journal's format."""
-    return SourceMedia(t, name, step, "histogram", "json", _held(f"{name}.json", content), caption)
+    return SourceMedia(t, name, step, "histogram", "json", SourceFile.of(f"{name}.json", content), caption)
 
 
 def _texts(t: int, step: int, value: Value, tensor: Tensor) -> Iterator[Fact]:
@@ -207,18 +205,14 @@ def _histogram(t: int, step: int, name: str, edges: Sequence[float], counts: Seq
 
 
 def _picture(t: int, step: int, name: str, content: bytes) -> Fact:
-    suffix = next((suffix for mark, suffix in _PICTURES.items() if content.startswith(mark)), None)
+    suffix = picture_suffix(content)
     if suffix is None:
         return _file(t, f"{name}/step-{step}", "image", "bin", content)
-    return SourceMedia(t, name, step, "image", suffix, _held(f"{name}.{suffix}", content))
+    return SourceMedia(t, name, step, "image", suffix, SourceFile.of(f"{name}.{suffix}", content))
 
 
 def _file(t: int, name: str, kind: str, suffix: str, content: bytes) -> SourceArtifact:
-    return SourceArtifact(t, name, kind, _held(f"{name}.{suffix}", content))
-
-
-def _held(name: str, content: bytes) -> SourceFile:
-    return SourceFile(name, partial(io.BytesIO, content))
+    return SourceArtifact(t, name, kind, SourceFile.of(f"{name}.{suffix}", content))
 
 
 _TENSORS = {"text": _texts, "images": _pictures, "histograms": _histogram_tensor}

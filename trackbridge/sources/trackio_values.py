@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -97,7 +95,7 @@ def _as_text(t: int, step: int, name: str, value: Any) -> SourceMedia:
 
 
 def _held(t: int, step: int, name: str, media: MediaType, suffix: str, content: bytes) -> SourceMedia:
-    return SourceMedia(t, name, step, media, suffix, SourceFile(f"{name}.{suffix}", partial(io.BytesIO, content)))
+    return SourceMedia(t, name, step, media, suffix, SourceFile.of(f"{name}.{suffix}", content))
 
 
 def _utf8(text: str) -> bytes:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
@@ -87,13 +85,8 @@ def media_facts(logged: Logged, files: Files) -> Iterator[Fact]:
         yield from _READERS.get(value["_type"], _other)(logged, files)
 
 
-def content_file(name: str, content: bytes) -> SourceFile:
-    """A file that is made of some bytes."""
-    return SourceFile(name, partial(io.BytesIO, content))
-
-
 def _text(logged: Logged, text: str) -> SourceMedia:
-    file = content_file(f"{logged.name}.txt", text.encode("utf-8", "backslashreplace"))
+    file = SourceFile.of(f"{logged.name}.txt", text.encode("utf-8", "backslashreplace"))
     return SourceMedia(logged.t, logged.name, logged.step, "text", "txt", file, logged.caption)
 
 
@@ -144,7 +137,7 @@ def _table(logged: Logged, files: Files) -> Iterator[Fact]:
     except (ValueError, TypeError, LookupError, OSError) as error:
         yield SourceProblem(file.name, "", f"is no table: {type(error).__name__}: {error}")
         return
-    yield _media(logged, logged.name, "table", "json", content_file(file.name, encoded))
+    yield _media(logged, logged.name, "table", "json", SourceFile.of(file.name, encoded))
 
 
 def _histogram(logged: Logged, files: Files) -> Iterator[Fact]:
@@ -157,7 +150,7 @@ def _histogram(logged: Logged, files: Files) -> Iterator[Fact]:
         yield from _other(logged, files)
         return
     content = {"edges": edges, "counts": counts, "n_nonfinite": value.get("n_nonfinite", 0)}
-    file = content_file(f"{logged.name}.json", encode_json(content))
+    file = SourceFile.of(f"{logged.name}.json", encode_json(content))
     yield _media(logged, logged.name, "histogram", "json", file)
 
 

@@ -20,11 +20,10 @@ from trackbridge.events.models import (
     SeedsLogged,
     Status,
 )
-from trackbridge.sources.base import UNKNOWN_NS, Fact, SourceMedia
+from trackbridge.sources.base import UNKNOWN_NS, Fact, SourceFile, SourceMedia
 from trackbridge.sources.json_values import parsed
 from trackbridge.sources.wandb_file import read_records
 from trackbridge.sources.wandb_history import Row
-from trackbridge.sources.wandb_media import content_file
 from trackbridge.sources.wandb_records import ArtifactTold, Item, Kind, changes, kind_and_message
 
 MARK = "trackbridge"
@@ -132,7 +131,7 @@ def restored_text(fact: SourceMedia) -> SourceMedia:
     with fact.file.open() as file:
         content = file.read(_MAX_HTML_BYTES).decode("utf-8", "replace")
     if match := _TEXT.fullmatch(content):
-        text = content_file(fact.file.name, html.unescape(match[1]).encode("utf-8"))
+        text = SourceFile.of(fact.file.name, html.unescape(match[1]).encode("utf-8"))
         return replace(fact, file=text)
     return replace(fact, media="image", suffix="svg") if _SVG.match(content) else fact
 
