@@ -64,7 +64,9 @@ def provide_browser() -> None:
 
 def command(job: str) -> list[str]:
     """The module to run for a job."""
-    return {"demo": ["-m", "trackbridge", "demo"], "test": ["-m", "pytest", "-n", "auto"]}[job]
+    # Half of the tests wait for processes of their own: two cores are busy with four workers.
+    workers = str(max(4, os.cpu_count() or 1))
+    return {"demo": ["-m", "trackbridge", "demo"], "test": ["-m", "pytest", "-n", workers]}[job]
 
 
 if __name__ == "__main__":
