@@ -163,6 +163,13 @@ def test_compare_against_a_baseline(root: Path, capsys: Capture) -> None:
     assert "-0.01" in out
 
 
+def test_a_baseline_is_the_run_of_this_name_among_those_compared(root: Path, capsys: Capture) -> None:
+    record_study(root)
+    record(root, "lr2e-05-s0", lr=3e-5, group="another study")
+
+    assert "against baseline" in call(capsys, "compare", "-g", "study", "--baseline", "lr2e-05-s0").out
+
+
 def test_compare_by_id_prefix_and_name_counts_a_run_once(root: Path, capsys: Capture) -> None:
     run_id = record(root, "a")
 

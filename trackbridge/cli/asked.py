@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from trackbridge.comparison.align import Align
     from trackbridge.comparison.comparison import Comparison
     from trackbridge.comparison.run_scores import At
+    from trackbridge.store.records import RunRecord
+    from trackbridge.store.store import Store
 
 RunsArgument: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="[RUN...]", help="Ids, prefixes of ids, or names.")
@@ -72,7 +74,7 @@ def asked_comparison(
 
     store = open_root(asked.root)
     chosen = chosen_runs(store, asked.runs or [], asked.project, asked.group)
-    reference = store.run(baseline) if baseline else None
+    reference = _reference(store, baseline, chosen) if baseline else None
     projects = dict.fromkeys(run.project for run in chosen)
     beside = [run for name in projects for run in store.runs(project=name)]
     return compare(
@@ -84,6 +86,12 @@ def asked_comparison(
         align=cast("Align", align),
         noise_from=beside,
     )
+
+
+def _reference(store: Store, wanted: str, chosen: Sequence[RunRecord]) -> RunRecord:
+    """The run that a baseline's name means: the one among those chosen, whatever others elsewhere are called so."""
+    named = [run for run in chosen if run.name == wanted]
+    return named[0] if len(named) == 1 else store.run(wanted)
 
 
 def check_format(wanted: str, known: Sequence[str] = FORMATS) -> None:
