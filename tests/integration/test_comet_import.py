@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from comet_kit import run_script
-from round_trip_kit import assert_same_times, curves, make_run, media, there_and_back, told
 
 import trackbridge as tb
 from trackbridge.errors import NotFoundError
@@ -17,19 +16,6 @@ from trackbridge.sources.comet import CometSource
 from trackbridge.sources.comet_run import nested
 from trackbridge.sources.importing import import_runs
 from trackbridge.sources.writing import run_id_of
-
-
-def test_what_trackbridge_wrote_comes_back_as_it_was(tmp_path: Path) -> None:
-    record = make_run(tmp_path / "runs", tmp_path / "work")
-
-    returned, _ = there_and_back(record, tmp_path / "runs", tracker="comet", back=tmp_path / "back")
-
-    assert told(returned) == told(record)
-    assert curves(returned) == curves(record)
-    assert_same_times(returned, record, within_ns=1_000_000)
-    assert [session.from_step for session in returned.sessions] == [None, 3]
-    assert returned.n_superseded == record.n_superseded
-    assert media(returned) == media(record)
 
 
 def test_archives_of_a_continued_experiment_are_sessions_of_one_run(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
-from round_trip_kit import assert_same_times, curves, make_run, media, there_and_back, told
 
 import trackbridge as tb
 from trackbridge.errors import NotFoundError
@@ -135,16 +134,3 @@ def test_tags_of_data_sets_are_nested() -> None:
         "tags": {"mlflow.data.context": "train"},
         "source_id": "12",
     }
-
-
-def test_what_trackbridge_wrote_comes_back_as_it_was(tmp_path: Path) -> None:
-    record = make_run(tmp_path / "runs", tmp_path / "work")
-
-    returned, _ = there_and_back(record, tmp_path / "runs", tracker="mlflow", back=tmp_path / "back")
-
-    assert told(returned) == told(record)
-    assert curves(returned) == curves(record)
-    assert_same_times(returned, record, within_ns=1_000_000)
-    assert [session.from_step for session in returned.sessions] == [None, 3]
-    assert returned.n_superseded == record.n_superseded
-    assert media(returned) == media(record)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from round_trip_kit import PNG, assert_same_times, curves, make_run, media, there_and_back, told
+from round_trip_kit import PNG, there_and_back
 
 import trackbridge as tb
 from trackbridge.errors import NotFoundError
@@ -190,19 +190,6 @@ def test_a_project_is_no_run(tmp_path: Path) -> None:
     assert "belongs to a project" in str(problem)
     with pytest.raises(NotFoundError, match="no directory"):
         NeptuneSource().find(Asked(str(tmp_path / ".neptune" / "async" / "nothing")))
-
-
-def test_what_trackbridge_wrote_comes_back_as_it_was(tmp_path: Path) -> None:
-    record = make_run(tmp_path / "runs", tmp_path / "work")
-
-    returned, _ = there_and_back(record, tmp_path / "runs", tracker="neptune", back=tmp_path / "back")
-
-    assert told(returned) == told(record)
-    assert curves(returned) == curves(record)
-    assert_same_times(returned, record, within_ns=1_000_000)
-    assert [session.from_step for session in returned.sessions] == [None, 3]
-    assert returned.n_superseded == record.n_superseded
-    assert media(returned) == media(record)
 
 
 def test_of_several_points_at_a_step_the_one_that_was_logged_last_counts(tmp_path: Path) -> None:
