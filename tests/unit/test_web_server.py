@@ -125,6 +125,16 @@ def test_runs_are_answered_with_their_cells_and_what_is_wrong_with_a_filter_in_w
     assert trouble == {"error": "the filter ends where a value after '>' was expected"}
 
 
+def test_a_scatter_of_runs_without_metrics_says_so(root: Path) -> None:
+    with tb.start_run("cola", name="bare", root=root):
+        pass
+
+    with serving(root) as access:
+        told = data(access, "/data/scatter?where=name%3Dbare&y=eval/mcc")
+
+    assert "No score to draw" in told["html"]
+
+
 def test_a_run_that_is_deleted_leaves_the_table_and_its_page(root: Path) -> None:
     with serving(root) as access:
         run = open_store(root).runs()[0]

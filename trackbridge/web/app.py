@@ -24,7 +24,7 @@ from trackbridge.web.catalogue import Catalogue
 from trackbridge.web.charts import chart, reading
 from trackbridge.web.guard import Access, Guard
 from trackbridge.web.live import Live
-from trackbridge.web.pages import run_page, runs_page
+from trackbridge.web.pages import message_page, run_page, runs_page
 from trackbridge.web.panels import comparison_panel, differences_panel, importance_panel, seeds_panel
 from trackbridge.web.parameters import parallel_panel, scatter_panel
 from trackbridge.web.rows import run_table
@@ -133,14 +133,8 @@ async def _told(request: Request, error: Exception) -> Response:
     if request.url.path.startswith("/data/"):
         # A filter that is half typed is no failure, which a browser would note as an error on its console.
         return JSONResponse({"error": printable(str(error))})
-    return HTMLResponse(_error_page(printable(str(error))), status)
+    return HTMLResponse(message_page(printable(str(error))), status)
 
 
 async def _no_page(request: Request, error: Exception) -> Response:
-    return HTMLResponse(_error_page("There is no such page."), 404)
-
-
-def _error_page(words: str) -> str:
-    from trackbridge.web.pages import message_page
-
-    return message_page(words)
+    return HTMLResponse(message_page("There is no such page."), 404)

@@ -97,6 +97,7 @@ class Catalogue:
                 self._groups[key] = replicate_groups(runs)
                 while len(self._groups) > MAX_CACHED_GROUPINGS:
                     self._groups.popitem(last=False)
+            self._groups.move_to_end(key)
             return self._groups[key]
 
     def kept(self, listing: Listing, key: Hashable, make: Callable[[], T]) -> T:

@@ -45,8 +45,10 @@ def reading(catalogue: Catalogue, asked: ChartAsked, at: float) -> dict[str, Any
 
 def picked_curves(catalogue: Catalogue, asked: ChartAsked) -> tuple[list[Curve], int]:
     """The curves of the picked runs that have the metric, and how many have not."""
-    runs = reference_first(catalogue.runs([run_id for run_id in asked.picked if run_id]), asked.pinned)
-    groups = catalogue.groups(runs)
+    picked = catalogue.runs(asked.picked)
+    runs = reference_first(picked, asked.pinned)
+    # The groups' places are their styles, so they are found in the order in which the table finds them.
+    groups = catalogue.groups(picked)
     styles = Styles.of(asked.picked, groups if asked.view.is_grouped else None)
     labels = {run.run_id: group.label for group in groups for run in group.runs}
     having = [run for run in runs if asked.metric in run.metrics]

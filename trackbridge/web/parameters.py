@@ -34,7 +34,7 @@ def parallel_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[
     runs = _filtered(listing, query)
     metrics = list(likeliest_metrics(runs))
     metric = query.get("y") or next(iter(metrics), "")
-    if not metric or not runs:
+    if not metrics or not runs:
         return {"html": element("p", _NOTHING, class_="muted"), "metrics": metrics}
     score = listing.fields.named(metric)
     having = [run for run in runs if score.read(run) is not None][:MAX_LINES]
@@ -56,7 +56,7 @@ def scatter_panel(catalogue: Catalogue, asked: ComparisonAsked, query: Mapping[s
     runs = _filtered(listing, query)
     metrics = list(likeliest_metrics(runs))
     metric = query.get("y") or next(iter(metrics), "")
-    if not metric or not runs:
+    if not metrics or not runs:
         return {"html": element("p", _NOTHING, class_="muted"), "metrics": metrics, "parameters": []}
     up = listing.fields.named(metric)
     scored = [run for run in runs if up.read(run) is not None][:MAX_LINES]
