@@ -54,6 +54,22 @@ def test_a_seed_that_changes_with_the_setting_cannot_be_told_from_it() -> None:
     ]
 
 
+def test_keys_of_one_name_in_config_and_environment_are_told_apart() -> None:
+    runs = [
+        build_run(
+            f"{mine} {theirs}",
+            config={"data": {"x": {"sha256": mine}}},
+            environment={"data": {"x": {"sha256": theirs}}},
+        )
+        for mine, theirs in (("a", "p"), ("b", "p"), ("a", "q"), ("b", "q"))
+    ]
+
+    diff = diff_runs(runs)
+
+    assert [[one.key for one in cause] for cause in diff.causes] == [["data.x.sha256"], ["data.x.sha256"]]
+    assert alias_sentences(diff, diff.visible) == []
+
+
 def test_what_a_pipeline_makes_of_a_setting_is_no_alias_of_it() -> None:
     def piped(warmup: float, **others: object) -> RunRecord:
         pipeline = {"training": {"warmup": warmup, **others}}

@@ -173,6 +173,8 @@ def test_runs_that_claim_to_build_on_each_other_are_drawn_all_the_same() -> None
     assert len(graph.links) == 2
     assert lineage_outline(graph) == []
     assert draw_lineage(graph).startswith("<svg")
+    # A style in one picture would hold for the whole page, whatever theme that has.
+    assert "<style" not in draw_lineage(graph)
 
 
 def test_the_picture_has_a_box_for_each_node_and_a_line_for_each_link() -> None:

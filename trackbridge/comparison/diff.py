@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -52,10 +52,11 @@ class RunDiff:
     @property
     def causes(self) -> tuple[tuple[Difference, ...], ...]:
         """The candidate causes; those that cannot be told apart are one of several keys."""
-        found: dict[frozenset[str], list[Difference]] = {}
-        for one in self.differences:
+        found: dict[Hashable, list[Difference]] = {}
+        for index, one in enumerate(self.differences):
             if one.attribution != "nuisance":
-                found.setdefault(frozenset((one.key, *one.aliases)), []).append(one)
+                # Config and environment may have keys of one name, which are no aliases for that.
+                found.setdefault(frozenset((one.key, *one.aliases)) if one.aliases else index, []).append(one)
         return tuple(map(tuple, found.values()))
 
     def in_section(self, *sections: Section) -> tuple[Difference, ...]:

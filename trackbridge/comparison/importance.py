@@ -82,8 +82,8 @@ class ParameterImportance:
 class Importance:
     """The parameters, the strongest association first; `reason` says why there are none, where there are none.
 
-    `settings` are the groups' labels in the order of each parameter's values, `scores` their mean scores, NaN where
-    no run counts.
+    `settings` are the groups' labels, `scores` their mean scores, NaN where no run counts; a parameter's values are
+    those of the settings with a score alone, in the same order.
     """
 
     parameters: tuple[ParameterImportance, ...]

@@ -74,7 +74,8 @@ def lineage_section(comparison: Comparison) -> str:
 def draw_lineage(graph: LineageGraph) -> str:
     """The graph as an `<svg>` element, what is built on to the left of what builds on it.
 
-    Nothing where nothing is linked, or where there are more nodes than anybody could follow.
+    It wears the colours of the page it stands in. Nothing where nothing is linked, or where there are more nodes than
+    anybody could follow.
     """
     if not graph.links or len(graph.nodes) > MAX_NODES:
         return ""
@@ -89,7 +90,7 @@ def draw_lineage(graph: LineageGraph) -> str:
         for link, route in zip(graph.links, routes, strict=True)
     ]
     told = "; ".join(line.sentence for line in lineage_outline(graph))
-    return picture("Lineage", told, width, height, "".join(body))
+    return picture("Lineage", told, width, height, "".join(body), css="")
 
 
 def _nested(lines: Sequence[OutlineLine]) -> str:

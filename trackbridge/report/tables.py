@@ -233,9 +233,9 @@ def circumstances_table(comparison: Comparison) -> Table:
 
 def _causes_table(title: str, differences: Sequence[Difference], *, unit: str) -> Table:
     """One row for the keys that vary together, however many they are, with the values of the first one."""
-    together: dict[frozenset[str], list[Difference]] = {}
-    for one in differences:
-        together.setdefault(frozenset((one.key, *one.aliases)), []).append(one)
+    together: dict[Hashable, list[Difference]] = {}
+    for index, one in enumerate(differences):
+        together.setdefault(frozenset((one.key, *one.aliases)) if one.aliases else index, []).append(one)
     columns = (Column("key", importance="essential"), Column("values", importance="essential"), _CLASS)
     rows = [
         (Cell(_keys_text(keys, " ~ ")), Cell(_folded(keys[0], unit)), _class_cell(keys[0]))
@@ -348,8 +348,8 @@ def _value_cell(difference: Difference, index: int, reference: int) -> Cell:
 def _echoes(differences: Sequence[Difference]) -> list[list[Difference]]:
     """The differences in lists of those with the same values throughout: aliases that only repeat each other."""
     found: dict[Hashable, list[Difference]] = {}
-    for one in differences:
-        mark = tuple(map(identity, one.values)) if one.aliases else one.path
+    for index, one in enumerate(differences):
+        mark: Hashable = tuple(map(identity, one.values)) if one.aliases else index
         found.setdefault(mark, []).append(one)
     return list(found.values())
 
