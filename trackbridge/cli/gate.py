@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from trackbridge.cli.asked import AtOption, RunsArgument
 from trackbridge.cli.exits import CANNOT_TELL, FOUND_PROBLEMS, OK
 from trackbridge.cli.selection import GroupOption, ProjectOption, RootOption, chosen_runs, open_root
 from trackbridge.errors import MisuseError, NotFoundError, nearest
@@ -39,9 +40,7 @@ def check(
     worse_than: Annotated[
         float, typer.Option("--worse-than", metavar="MARGIN", help="How much worse it may be, in the metric's unit.")
     ],
-    runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN...]", help="Ids, prefixes of ids, or names.")
-    ] = None,
+    runs: RunsArgument = None,
     group: GroupOption = None,
     project: ProjectOption = None,
     cannot_tell: Annotated[
@@ -50,7 +49,7 @@ def check(
     failed_allowed: Annotated[
         int, typer.Option("--failed-allowed", metavar="N", help="How many runs of a setting may fail.")
     ] = 0,
-    at: Annotated[str, typer.Option("--at", help="Which value of a run counts: best, last or common.")] = "best",
+    at: AtOption = "best",
     output_format: Annotated[str, typer.Option("--format", help="table, md or json.")] = "table",
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")] = None,
     summary: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import defaultdict
 
 
@@ -14,8 +14,7 @@ class Epochs:
 
     def tell(self, step: int, t: int, epoch: float) -> None:
         """The epoch at a step and a time."""
-        self._told[step].append((t, epoch))
-        self._told[step].sort()
+        insort(self._told[step], (t, epoch))
 
     def at(self, step: int, t: int) -> float | None:
         """The epoch of what was logged at a step and a time."""

@@ -41,7 +41,6 @@ from trackbridge.sources.epochs import Epochs
 from trackbridge.sources.neptune_runs import NeptuneRun, SeriesPoint, nested, picture
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_ROW = re.compile(r"(.+)/row-(\d{1,18})")
 _FURTHER = re.compile(r"~\d{1,3}$")
 _MEDIA = re.compile(r"media/(image|text|plotly|table|histogram)/(.+)/step-(-?\d{1,18})(?:-row-\d{1,18})?")
 _NAMESPACES = {"metrics": "", "not_finite": "", "monitoring": ""}

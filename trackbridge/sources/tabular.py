@@ -54,6 +54,9 @@ class TabularSource:
                 name = _run_of(file, columns, row.content)
                 part = found.get(name)
                 found[name] = _Part(name, part.first if part else row, row.end)
+                if columns.of("run") is None:
+                    # It is one run, which is read to the end of the file.
+                    break
         if not found:
             raise NotFoundError(f"there is no row in {str(asked.path)!r}")
         return [_run(file, columns, part) for part in found.values()]

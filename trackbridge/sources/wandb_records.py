@@ -129,7 +129,6 @@ class RunTold:
     name: str = ""
     notes: str = ""
     sweep_id: str = ""
-    host: str = ""
     started_ns: int = 0
     is_resumed: bool = False
     tags: list[str] = field(default_factory=list)
@@ -137,7 +136,7 @@ class RunTold:
 
 
 _RUN_TEXTS = {
-    1: "run_id", 2: "entity", 3: "project", 6: "group", 7: "job_type", 8: "name", 9: "notes", 12: "sweep_id", 13: "host"
+    1: "run_id", 2: "entity", 3: "project", 6: "group", 7: "job_type", 8: "name", 9: "notes", 12: "sweep_id"
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from trackbridge.events.redact import mask_text
 from trackbridge.events.values import clean_text
 from trackbridge.journal.console import CONSOLE, EARLIER, HALF_BYTES, ConsoleFile
 from trackbridge.journal.imported import ImportedJournal
-from trackbridge.journal.paths import run_folder, run_folders
+from trackbridge.journal.paths import run_folder, run_folder_names
 from trackbridge.sources.base import (
     UNKNOWN_NS,
     Fact,
@@ -79,7 +79,8 @@ def write_run(run: SourceRun, *, source: str, root: Path, project: str | None) -
 
 def _folder(root: Path, project: str, run_id: str) -> Path:
     """Where the run is already, whatever its project is called there; else where it belongs."""
-    return next((folder for folder in run_folders(root) if folder.name == run_id), run_folder(root, project, run_id))
+    found = (root / name for name in run_folder_names(root) if name.endswith(f"/{run_id}"))
+    return next(found, run_folder(root, project, run_id))
 
 
 class _WrittenRun:
