@@ -130,6 +130,7 @@ def test_every_format_states_the_same_numbers(root: Path, capsys: Capture) -> No
     as_markdown = call(capsys, "compare", "-g", "study", "--format", "md").out
     as_table = call(capsys, "compare", "-g", "study").out
 
+    assert len(as_json["metrics"]["eval/mcc"]["groups"]) == 2
     for group in as_json["metrics"]["eval/mcc"]["groups"]:
         scores = [float(row["eval/mcc"]) for row in as_csv if row["replicates"] == group["label"]]
         assert group["n"] == 3

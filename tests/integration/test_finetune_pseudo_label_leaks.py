@@ -119,7 +119,9 @@ def test_in_every_fold_teacher_and_student_know_nothing_of_what_is_held_out(
     study: tuple[dict[str, Any], Path],
 ) -> None:
     store = open_store(study[1])
-    for run in store.runs(group="cats"):
+    runs = store.runs(group="cats")
+    assert {run.config["pipeline"]["folds"]["index"] for run in runs} == {0, 1, 2}
+    for run in runs:
         index = run.config["pipeline"]["folds"]["index"]
         fold = fold_of(CATS, Folds(count=3, index=index))
         teacher = store.run(run.config["lineage"]["labels"]["run_id"])

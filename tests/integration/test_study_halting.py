@@ -68,6 +68,7 @@ def test_those_that_went_on_are_bitwise_the_runs_of_a_study_that_stops_none(
     never_stopped = by_name(tmp_path)
     for name, run in by_name(root).items():
         losses = list(run.series("train/loss").values)
+        assert losses
         assert losses == list(never_stopped[name].series("train/loss").values)[: len(losses)]
 
 
